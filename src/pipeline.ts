@@ -1,0 +1,48 @@
+/**
+ * Joins stages both ways and names the one that failed. `pipeline(collect).pipe(archive)...` is a value: nothing runs until
+ * `backup`, `restore` and their kin are called.
+ *
+ * @module
+ */
+import { labelled } from "./bytes.ts";
+import type { Context, Part, Pipeline, Stage } from "./stage.ts";
+
+/** Starts a chain with its first stage. */
+export function pipeline<In, Out>(first: Stage<In, Out>): Pipeline<In, Out> {
+  return chain(named(first), [first]);
+}
+
+function chain<In, Out>(stage: Stage<In, Out>, stages: readonly Part[]): Pipeline<In, Out> {
+  return {
+    ...stage,
+    stages,
+    pipe: (next) => chain(join(stage, named(next)), [...stages, next]),
+  };
+}
+
+function join<A, B, C>(first: Stage<A, B>, second: Stage<B, C>): Stage<A, C> {
+  return {
+    name: `${first.name} | ${second.name}`,
+    run: async (input, context) => second.run(await first.run(input, context), context),
+    undo: async (output, context) => first.undo(await second.undo(output, context), context),
+    shelf: second.shelf ?? first.shelf,
+    retain: second.retain ?? first.retain,
+  };
+}
+
+/** A stage whose failures carry its name. Streams are lazy, so each stage labels what it returns as well. */
+function named<In, Out>(stage: Stage<In, Out>): Stage<In, Out> {
+  async function guard<T>(work: () => Promise<T>, context: Context): Promise<T> {
+    try {
+      context.signal.throwIfAborted();
+      return await work();
+    } catch (error) {
+      throw labelled(stage.name, error);
+    }
+  }
+  return {
+    ...stage,
+    run: (input, context) => guard(() => stage.run(input, context), context),
+    undo: (output, context) => guard(() => stage.undo(output, context), context),
+  };
+}

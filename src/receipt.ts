@@ -1,0 +1,114 @@
+/**
+ * The receipt: canonical JSON (RFC 8785) that says what one event did. The commit marker of a backup, and a node of the ledger.
+ *
+ * @module
+ */
+import canonicalize from "canonicalize";
+import * as v from "valibot";
+import { sha256, text, utf8 } from "./bytes.ts";
+import { IntegrityError, messageOf } from "./errors.ts";
+import type { U8 } from "./stage.ts";
+
+const hex64 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
+const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
+const instant = v.pipe(v.string(), v.regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,3})?Z$/));
+const suffix = v.pipe(v.string(), v.regex(/^(?:\.[a-z0-9]{1,16}){0,8}$/));
+const scalar = v.union([v.string(), v.number(), v.boolean()]);
+
+const common = {
+  schema: v.literal("holdfast.receipt.v1"),
+  name: v.string(),
+  id: v.string(),
+  run: v.string(),
+  parents: v.array(hex64),
+  createdAt: instant,
+  completedAt: instant,
+  outcome: v.picklist(["complete", "failed"]),
+  signer: v.optional(v.string()),
+};
+
+const backupSchema = v.strictObject({
+  ...common,
+  event: v.literal("backup"),
+  objects: v.array(v.strictObject({ suffix, bytes: size, sha256: hex64 })),
+  stages: v.array(
+    v.strictObject({ verb: v.string(), tool: v.string(), options: v.optional(v.record(v.string(), scalar)) }),
+  ),
+  contents: v.strictObject({
+    entries: size,
+    bytes: size,
+    merkleRoot: hex64,
+    base: v.nullable(hex64),
+    metadata: v.string(),
+  }),
+  sources: v.array(
+    v.strictObject({ tool: v.string(), cutAt: instant, facts: v.record(v.string(), v.unknown()) }),
+  ),
+  recipients: v.array(v.string()),
+  warnings: v.record(v.string(), size),
+});
+
+const tombstone = v.strictObject({ id: v.string(), sha256: hex64 });
+
+const pruneSchema = v.strictObject({
+  ...common,
+  event: v.literal("prune"),
+  /** Receipts that go, and why nothing is missing when they are gone. */
+  tombstones: v.array(tombstone),
+  /** Every receipt that stays: a walk may start here. */
+  live: v.array(tombstone),
+});
+
+const proofSchema = v.strictObject({
+  ...common,
+  event: v.picklist(["verify", "drill"]),
+  /** The backup that was read. */
+  subject: tombstone,
+  /** What was measured: entries, bytes, RTO and RPO in milliseconds. */
+  facts: v.record(v.string(), v.unknown()),
+});
+
+const receiptSchema = v.variant("event", [backupSchema, pruneSchema, proofSchema]);
+
+/** A backup's receipt. */
+export type BackupReceipt = v.InferOutput<typeof backupSchema>;
+/** A prune's receipt, with its tombstones. */
+export type PruneReceipt = v.InferOutput<typeof pruneSchema>;
+/** The receipt of a full verification or a drill. */
+export type ProofReceipt = v.InferOutput<typeof proofSchema>;
+/** Any receipt. */
+export type Receipt = v.InferOutput<typeof receiptSchema>;
+
+/** The longest receipt that is read: 64 MiB, room for the live set of a store with 500,000 backups. */
+export const RECEIPT_LIMIT: number = 64 * 1024 * 1024;
+
+/** The canonical bytes of a receipt. */
+export function encodeReceipt(receipt: Receipt): U8 {
+  return utf8(canonicalize(receipt)!);
+}
+
+/** Reads a receipt; throws {@linkcode IntegrityError} unless it is canonical and of the schema. */
+export function decodeReceipt(bytes: U8, id: string): Receipt {
+  let value: unknown;
+  try {
+    value = JSON.parse(text(bytes));
+  } catch (cause) {
+    throw new IntegrityError(`Cannot read the receipt of "${id}": it is not JSON in UTF-8`, { cause });
+  }
+  const result = v.safeParse(receiptSchema, value);
+  if (!result.success) {
+    const issue = result.issues[0];
+    const at = v.getDotPath(issue) ?? "(top)";
+    throw new IntegrityError(`Cannot read the receipt of "${id}": ${at}: ${issue.message}`);
+  }
+  let canonical: string | undefined;
+  try {
+    canonical = canonicalize(value);
+  } catch (cause) {
+    throw new IntegrityError(`Cannot read the receipt of "${id}": ${messageOf(cause)}`, { cause });
+  }
+  if (canonical === undefined || sha256(utf8(canonical)) !== sha256(bytes)) {
+    throw new IntegrityError(`Cannot read the receipt of "${id}": it is not canonical JSON (RFC 8785)`);
+  }
+  return result.output;
+}
