@@ -47,6 +47,7 @@ export function parseName(id: string): ParsedName | undefined {
 
 /** Holdfast's own naming of archives. */
 export const standardNaming: Naming = {
+  prefix: (name) => `${checkName(name)}_`,
   format: (name, time, suffix) => {
     const id = formatName(name, time, suffix);
     if (!ARCHIVE_SUFFIX.test(suffix)) {

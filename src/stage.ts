@@ -195,6 +195,8 @@ export interface Stored {
   readonly kind: "stored";
   /** The full file name of the archive. */
   readonly id: string;
+  /** The shelf it lies on. */
+  readonly shelf: Shelf;
   /** One per target that has it. */
   readonly copies: readonly Copy[];
   /** Targets that failed while others succeeded. */
@@ -349,6 +351,10 @@ export interface Context {
   readonly signal: AbortSignal;
   /** The run's time: names and receipts use it. */
   readonly now: Date;
+  /** The run's id (ULID). */
+  readonly run: string;
+  /** Whether to wait for a lease that another run holds. */
+  readonly wait: boolean;
   /** Reports. */
   readonly log: Log;
   /** Progress. */
@@ -382,6 +388,8 @@ export interface Stage<In, Out> {
 
 /** How backups are named in a store. */
 export interface Naming {
+  /** What every file name of this backup starts with: narrows listings. */
+  readonly prefix: (name: string) => string;
   /** The file name of a backup. */
   readonly format: (name: string, time: Date, suffix: string) => string;
   /** The parts of a file name, or undefined when it is not one of ours. Canonical: format(parse(x)) is x. */

@@ -21,6 +21,8 @@ export function testContext(
   return {
     signal: options.signal ?? new AbortController().signal,
     now: options.now ?? new Date("2026-11-20T03:00:00Z"),
+    run: "01JDB2K3M4N5P6Q7R8S9T0V1W2",
+    wait: false,
     log: {
       info: (message) => void seen.infos.push(message),
       warn: (kind, message) => void seen.warnings.push({ kind, message }),
