@@ -201,6 +201,8 @@ export interface Stored {
   readonly copies: readonly Copy[];
   /** Targets that failed while others succeeded. */
   readonly failures: readonly CopyFailure[];
+  /** What retention decided, once prune has run. */
+  readonly verdicts?: readonly Verdict[] | undefined;
 }
 
 /** A backup in one store. */
@@ -367,6 +369,9 @@ export interface Context {
   readonly warnings: () => Readonly<Record<string, number>>;
 }
 
+/** The seven verbs. */
+export type Verb = "collect" | "archive" | "compress" | "encrypt" | "sign" | "upload" | "prune";
+
 /**
  * A step both ways. `run` only builds: nothing is read until upload pulls. `undo` is its inverse and is required: a step that
  * changes a backup carries the step that takes it back.
@@ -374,6 +379,8 @@ export interface Context {
 export interface Stage<In, Out> {
   /** The stage's name in errors and receipts: "zstd". */
   readonly name: string;
+  /** The verb it is a tool of. Quick verification undoes "prune", "upload" and "sign", which need no key, and stops there. */
+  readonly verb?: Verb | undefined;
   /** Forward: towards the store. */
   readonly run: (input: In, context: Context) => Promise<Out>;
   /** Backward: from the store. */

@@ -1,0 +1,54 @@
+/**
+ * Holdfast: backups as a chain of small typed stages, and restores as the same chain run backwards.
+ *
+ * ```ts
+ * import { archive, backup, collect, compress, encrypt, pipeline, sign, store, upload } from "@holdfast/backup";
+ *
+ * const nightly = pipeline(collect.files("/srv/app", { exclude: ["cache/**"] }))
+ *   .pipe(archive.tar())
+ *   .pipe(compress.zstd({ level: 3 }))
+ *   .pipe(encrypt.plaintext())
+ *   .pipe(sign.sha256())
+ *   .pipe(upload({ name: "app", to: store.directory("/var/backups") }));
+ * if (import.meta.main) await backup(nightly);
+ * ```
+ *
+ * Everything it stores opens with stock tools; `restore`, `list`, `verify`, `drill`, `retain` and `cat` take the same plan.
+ *
+ * @module
+ */
+
+/** Verb 1, void to Files: where the data comes from. */
+export * as collect from "./src/collect/mod.ts";
+/** Verb 2, Files to Archive: entries to one stream. */
+export * as archive from "./src/archive/mod.ts";
+/** Verb 3, Archive to Archive: smaller. */
+export * as compress from "./src/compress/mod.ts";
+/** Verb 4, Archive to Sealed: only who holds the identity can read it. */
+export * as encrypt from "./src/encrypt/mod.ts";
+/** Verb 5, Sealed to Sealed: detached checksums and signatures. */
+export * as sign from "./src/sign/mod.ts";
+/** The stores that verb 6, upload, writes to. */
+export * as store from "./src/store/mod.ts";
+export { upload, type UploadOptions } from "./src/upload/mod.ts";
+export { type Candidate, type Decision, keep, type Policy, prune } from "./src/prune/mod.ts";
+
+export { pipeline } from "./src/pipeline.ts";
+export { backup, type BackupResult, retain } from "./src/run.ts";
+export { restore, type RestoreOptions, type RestoreResult } from "./src/restore.ts";
+export { list, type ListItem } from "./src/list.ts";
+export { verify, type VerifyOptions, type VerifyResult } from "./src/verify.ts";
+export { drill, type DrillOptions, type DrillResult } from "./src/drill.ts";
+export { cat } from "./src/cat.ts";
+export type { Plan } from "./src/find.ts";
+export type { RunOptions } from "./src/context.ts";
+export type { ShelfState } from "./src/catalog.ts";
+export {
+  type BackupReceipt,
+  decodeReceipt,
+  type ProofReceipt,
+  type PruneReceipt,
+  type Receipt,
+} from "./src/receipt.ts";
+export * from "./src/errors.ts";
+export type * from "./src/stage.ts";

@@ -1,0 +1,211 @@
+/**
+ * The ledger: receipts that name their parents by digest. Every event names all heads it can see; a prune's receipt lists what is
+ * gone (tombstones) and what stays (live), so that a walk starts at the newest one and older receipts may go.
+ *
+ * @module
+ */
+import { readAll, sha256, text, utf8 } from "./bytes.ts";
+import { type Catalog, readCatalog, RECEIPT } from "./catalog.ts";
+import { ExistsError, IntegrityError } from "./errors.ts";
+import { formatName } from "./name.ts";
+import { decodeReceipt, encodeReceipt, type PruneReceipt, type Receipt, RECEIPT_LIMIT } from "./receipt.ts";
+import type { Context, Shelf, State, Store, U8 } from "./stage.ts";
+
+/** A receipt's place in the ledger. */
+export interface Head {
+  /** The backup's file name, or the event's key. */
+  readonly id: string;
+  /** Lower-case hexadecimal SHA-256 of the receipt as stored. */
+  readonly sha256: string;
+}
+
+interface Node extends Head {
+  readonly parents: readonly string[];
+}
+
+/** The part of a ledger a walk needs: the newest prune and all that came after it. */
+export interface Ledger {
+  /** The newest prune receipt, where the walk starts. */
+  readonly base: (Head & { readonly receipt: PruneReceipt }) | undefined;
+  /** Digests of receipts that a prune read here has removed. */
+  readonly gone: ReadonlySet<string>;
+  /** Every receipt that the base does not list, the base included. */
+  readonly nodes: readonly Node[];
+  /** Receipts that no other names as a parent: what the next event must name. */
+  readonly heads: readonly Head[];
+}
+
+/** What a host remembers of a ledger between runs. */
+interface Memory {
+  /** The heads as last seen. */
+  readonly heads: readonly Head[];
+  /** Receipts already read: they never change. */
+  readonly known: Readonly<Record<string, Omit<Node, "id">>>;
+}
+
+/** Reads a receipt of a shelf; throws NotFoundError, or IntegrityError when it is malformed or claims another place. */
+export async function readReceipt(
+  store: Store,
+  id: string,
+  shelf: Shelf,
+): Promise<{ bytes: U8; receipt: Receipt }> {
+  const key = shelf.naming.parse(id) ? id + RECEIPT : id;
+  const bytes = await readAll(await store.get(key), RECEIPT_LIMIT, `the receipt "${key}"`);
+  const receipt = decodeReceipt(bytes, id);
+  if (receipt.id !== id || receipt.name !== shelf.name) {
+    throw new IntegrityError(
+      `Cannot trust "${key}" in ${store.url}: its receipt was made for "${receipt.id}". ` +
+        `It has been renamed or swapped; restore another backup and find out who did it`,
+    );
+  }
+  return { bytes, receipt };
+}
+
+/** Reads what a writer needs; receipts it has read before come from the host's memory. */
+export async function readLedger(
+  store: Store,
+  shelf: Shelf,
+  catalog: Catalog,
+  state?: State,
+): Promise<Ledger> {
+  const known = state ? (await recall(state, store, shelf))?.known ?? {} : {};
+  const newest = catalog.events.findLast((event) => event.event === "prune");
+  let base: Ledger["base"];
+  const nodes: Node[] = [];
+  if (newest) {
+    const { bytes, receipt } = await readReceipt(store, newest.key, shelf);
+    if (receipt.event !== "prune") {
+      throw new IntegrityError(`Cannot read "${newest.key}": it is not a prune's receipt`);
+    }
+    base = { id: newest.key, sha256: sha256(bytes), receipt };
+    nodes.push({ id: base.id, sha256: base.sha256, parents: receipt.parents });
+  }
+  const covered = new Set(base?.receipt.live.map((item) => item.id));
+  const gone = new Set(base?.receipt.tombstones.map((item) => item.sha256));
+  for (const id of receiptIds(catalog)) {
+    if (id === base?.id || covered.has(id)) continue;
+    const seen = known[id];
+    if (seen) nodes.push({ id, ...seen });
+    else {
+      const { bytes, receipt } = await readReceipt(store, id, shelf);
+      nodes.push({ id, sha256: sha256(bytes), parents: receipt.parents });
+      if (receipt.event === "prune") { for (const item of receipt.tombstones) gone.add(item.sha256); }
+    }
+  }
+  const named = new Set(nodes.flatMap((node) => node.parents));
+  return {
+    base,
+    gone,
+    nodes,
+    heads: nodes.filter((node) => !named.has(node.sha256)).map(({ id, sha256 }) => ({ id, sha256 })),
+  };
+}
+
+/** Every receipt of a catalog: complete and damaged backups, and events. */
+export function receiptIds(catalog: Catalog): string[] {
+  return [
+    ...catalog.backups.filter((backup) => backup.parts.has(RECEIPT)).map((backup) => backup.id),
+    ...catalog.events.map((event) => event.key),
+  ];
+}
+
+/** What an audit of the ledger found. */
+export interface Audit {
+  /** Evidence of tampering, each a sentence; empty when all agrees. */
+  readonly problems: readonly string[];
+  /** Whether deletion of the newest receipts could be told: false when this host remembers no head. */
+  readonly remembered: boolean;
+}
+
+/** Checks that nothing is missing without a tombstone. Reads every receipt after the newest prune afresh. */
+export async function audit(store: Store, shelf: Shelf, catalog: Catalog, state: State): Promise<Audit> {
+  const ledger = await readLedger(store, shelf, catalog);
+  const present = new Set(receiptIds(catalog));
+  const digests = new Set([...ledger.nodes.map((node) => node.sha256), ...ledger.gone]);
+  const problems: string[] = [];
+  for (const item of ledger.base?.receipt.live ?? []) {
+    digests.add(item.sha256);
+    if (!present.has(item.id)) {
+      problems.push(`"${item.id}" is gone without a tombstone; the prune "${ledger.base?.id}" had kept it`);
+    }
+  }
+  for (const node of ledger.nodes) {
+    if (node.id === ledger.base?.id) continue; // what came before the newest prune may be gone
+    for (const parent of node.parents.filter((parent) => !digests.has(parent))) {
+      problems.push(
+        `"${node.id}" names a parent (${parent.slice(0, 12)}...) that is gone without a tombstone`,
+      );
+    }
+  }
+  const memory = await recall(state, store, shelf);
+  for (const head of memory?.heads ?? []) {
+    if (!digests.has(head.sha256)) {
+      problems.push(`"${head.id}" was the newest this host knew, and is gone without a tombstone`);
+    }
+  }
+  if (problems.length === 0) await remember(state, store, shelf, ledger, ledger.heads);
+  return { problems, remembered: memory !== undefined };
+}
+
+/** Remembers the heads and the receipts read so far. */
+export async function remember(
+  state: State,
+  store: Store,
+  shelf: Shelf,
+  ledger: Ledger,
+  heads: readonly Head[],
+): Promise<void> {
+  const known = Object.fromEntries(
+    ledger.nodes.map(({ id, sha256, parents }) => [id, { sha256, parents }]),
+  );
+  await state.put(memoryKey(store, shelf), utf8(JSON.stringify({ heads, known } satisfies Memory)));
+}
+
+async function recall(state: State, store: Store, shelf: Shelf): Promise<Memory | undefined> {
+  const bytes = await state.get(memoryKey(store, shelf));
+  if (!bytes) return undefined;
+  try {
+    return JSON.parse(text(bytes)) as Memory;
+  } catch {
+    return undefined; // a damaged memory is as good as none: verify then says it cannot tell
+  }
+}
+
+function memoryKey(store: Store, shelf: Shelf): string {
+  return `ledger-${sha256(utf8(`${store.url}\n${shelf.name}`)).slice(0, 32)}`;
+}
+
+/** The head a receipt makes. */
+export function headOf(id: string, bytes: U8): Head {
+  return { id, sha256: sha256(bytes) };
+}
+
+/**
+ * Appends an event's receipt under `<name>_<UTC>.<event>.json`, in the next free second. `make` is given its id and parents.
+ */
+export async function appendEvent(
+  store: Store,
+  shelf: Shelf,
+  context: Context,
+  event: "prune" | "verify" | "drill",
+  make: (id: string, parents: readonly string[]) => Receipt,
+): Promise<void> {
+  const ledger = await readLedger(store, shelf, await readCatalog(store, shelf), context.state);
+  const parents = ledger.heads.map((head) => head.sha256).sort();
+  for (let second = 0; second < 60; second++) {
+    const id = formatName(shelf.name, new Date(context.now.getTime() + second * 1000), `.${event}.json`);
+    const receipt = make(id, parents);
+    const bytes = encodeReceipt(receipt);
+    try {
+      await store.put(id, bytes, { ifAbsent: true });
+    } catch (error) {
+      if (error instanceof ExistsError) continue;
+      throw error;
+    }
+    const head = headOf(id, bytes);
+    const node = { ...head, parents };
+    await remember(context.state, store, shelf, { ...ledger, nodes: [...ledger.nodes, node] }, [head]);
+    return;
+  }
+  throw new ExistsError(`Cannot record the ${event} of "${shelf.name}": every name of this minute is taken`);
+}

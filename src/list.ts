@@ -1,0 +1,89 @@
+/**
+ * What lies on a plan's shelf.
+ *
+ * @module
+ */
+import { sha256 } from "./bytes.ts";
+import { type Catalog, readCatalog, RECEIPT, type ShelfState, type Shelved } from "./catalog.ts";
+import type { RunOptions } from "./context.ts";
+import { IntegrityError } from "./errors.ts";
+import { type Plan, shelfOf } from "./find.ts";
+import { readReceipt } from "./ledger.ts";
+import type { Shelf, Store } from "./stage.ts";
+
+/** One backup in one store, as `list` shows it. */
+export interface ListItem {
+  /** The archive's file name. */
+  readonly id: string;
+  /** The backup's name. */
+  readonly name: string;
+  /** When its run started (RFC 3339, UTC). */
+  readonly time: string;
+  /** Where. */
+  readonly store: string;
+  /** How complete it is; only "complete" ones can be restored. */
+  readonly state: ShelfState;
+  /** Length of the archive. */
+  readonly bytes: number;
+  /** Number of entries, from the receipt. */
+  readonly entries?: number | undefined;
+  /** Length of the content, from the receipt. */
+  readonly contentBytes?: number | undefined;
+  /** Warnings by kind, from the receipt. */
+  readonly warnings?: Readonly<Record<string, number>> | undefined;
+  /** The newest proof that it can be restored. */
+  readonly verified?: { readonly event: "verify" | "drill"; readonly at: string } | undefined;
+}
+
+/** Lists what lies on a plan's shelf, oldest first, store by store. Throws when a store cannot be listed completely. */
+export async function list(plan: Plan, _options: RunOptions = {}): Promise<ListItem[]> {
+  const shelf = shelfOf(plan);
+  const items: ListItem[] = [];
+  for (const store of shelf.stores) {
+    const catalog = await readCatalog(store, shelf);
+    const proofs = await readProofs(store, shelf, catalog);
+    for (const backup of catalog.backups) items.push(await describe(store, shelf, backup, proofs));
+  }
+  return items;
+}
+
+type Proofs = ReadonlyMap<string, { readonly event: "verify" | "drill"; readonly at: string }>;
+
+/** The newest successful proof of each backup, by the digest of its receipt. */
+async function readProofs(store: Store, shelf: Shelf, catalog: Catalog): Promise<Proofs> {
+  const proofs = new Map<string, { event: "verify" | "drill"; at: string }>();
+  for (const { key, event } of catalog.events) {
+    if (event !== "verify" && event !== "drill") continue;
+    const { receipt } = await readReceipt(store, key, shelf);
+    if ((receipt.event === "verify" || receipt.event === "drill") && receipt.outcome === "complete") {
+      proofs.set(receipt.subject.sha256, { event: receipt.event, at: receipt.completedAt });
+    }
+  }
+  return proofs;
+}
+
+async function describe(store: Store, shelf: Shelf, backup: Shelved, proofs: Proofs): Promise<ListItem> {
+  const item: ListItem = {
+    id: backup.id,
+    name: shelf.name,
+    time: backup.time.toISOString(),
+    store: store.url,
+    state: backup.state,
+    bytes: backup.parts.get("")?.bytes ?? 0,
+  };
+  if (!backup.parts.has(RECEIPT)) return item;
+  try {
+    const { bytes, receipt } = await readReceipt(store, backup.id, shelf);
+    if (receipt.event !== "backup") return { ...item, state: "damaged" };
+    return {
+      ...item,
+      entries: receipt.contents.entries,
+      contentBytes: receipt.contents.bytes,
+      warnings: receipt.warnings,
+      verified: proofs.get(sha256(bytes)),
+    };
+  } catch (error) {
+    if (error instanceof IntegrityError) return { ...item, state: "damaged" };
+    throw error;
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * Running a plan backward: `restore`.
+ *
+ * @module
+ */
+import { label, toBytes } from "./bytes.ts";
+import { everything, makeContext, type RunOptions } from "./context.ts";
+import { messageOf, NotFoundError } from "./errors.ts";
+import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
+import type { BackupReceipt } from "./receipt.ts";
+import type { Bytes, Conflict, Context, Limits, RestoreAction, Sealed, U8, Want } from "./stage.ts";
+
+/** What to restore, and how. */
+export interface RestoreOptions extends RunOptions {
+  /** The archive's file name, or "latest". Default: "latest". */
+  readonly id?: string | undefined;
+  /** A file outside any store, instead of `id`: an archive of ours without its receipt, or a foreign one. */
+  readonly file?: string | undefined;
+  /** The folder to restore into. */
+  readonly into?: string | undefined;
+  /** Restore each root to its recorded path, instead of `into`. */
+  readonly inPlace?: boolean | undefined;
+  /** Globs: only what matches, or lies in a folder that matches. */
+  readonly only?: readonly string[] | undefined;
+  /** Leading path parts to drop. Default: 0. */
+  readonly strip?: number | undefined;
+  /** What to do with existing things. Default: "error". */
+  readonly conflict?: Conflict | undefined;
+  /** Report only. */
+  readonly dryRun?: boolean | undefined;
+  /** Bounds on what the archive may unfold to. Default: what its receipt says; without a receipt, the general bounds. */
+  readonly limits?: Partial<Limits> | undefined;
+  /** Told about each entry. */
+  readonly report?: ((path: string, action: RestoreAction) => void) | undefined;
+}
+
+/** What a restore did. */
+export interface RestoreResult {
+  /** The archive's file name. */
+  readonly id: string;
+  /** Entries written. */
+  readonly entries: number;
+  /** Content bytes written. */
+  readonly bytes: number;
+  /** Warnings by kind. */
+  readonly warnings: Readonly<Record<string, number>>;
+}
+
+/**
+ * Restores a backup: everything is verified and extracted beside the target before the target changes.
+ * Throws ExistsError for conflicts, KeyError when no key fits, IntegrityError when something is not what was stored.
+ */
+export async function restore(plan: Plan, options: RestoreOptions = {}): Promise<RestoreResult> {
+  if (options.into === undefined && !options.inPlace) {
+    throw new TypeError("Cannot restore: neither `into` nor `inPlace` is given");
+  }
+  let entries = 0;
+  let bytes = 0;
+  const progress: RunOptions["progress"] = (update) => {
+    if (update.phase === "restore") {
+      bytes = update.bytes;
+      entries = update.entries ?? entries;
+    }
+    options.progress?.(update);
+  };
+  if (options.file !== undefined) {
+    const context = makeContext({ ...options, progress }, wantOf(options));
+    await undoFrom(plan, await openFile(options.file), context, 0);
+    return { id: options.file, entries, bytes, warnings: context.warnings() };
+  }
+  const first = makeContext({ ...options, progress });
+  const stored = await find(plan, options.id ?? "latest", first);
+  const context: Context = { ...first, want: wantOf(options, receiptOf(stored)) };
+  context.progress({ phase: "restore", bytes: 0, totalBytes: receiptOf(stored).contents.bytes });
+  await plan.undo(stored, context);
+  return { id: stored.id, entries, bytes, warnings: { ...context.warnings() } };
+}
+
+/** The restore request; with a receipt, the archive may unfold to what the receipt says and no more. */
+export function wantOf(options: RestoreOptions, receipt?: BackupReceipt): Want {
+  const bounds: Limits = receipt
+    ? {
+      ...everything.limits,
+      entries: receipt.contents.entries,
+      bytes: receipt.contents.bytes,
+      ratio: Infinity,
+    }
+    : everything.limits;
+  return {
+    into: options.into,
+    inPlace: options.inPlace ?? false,
+    only: options.only ?? [],
+    strip: options.strip ?? 0,
+    conflict: options.conflict ?? "error",
+    dryRun: options.dryRun ?? false,
+    limits: { ...bounds, ...options.limits },
+    report: options.report,
+  };
+}
+
+/** A file outside any store, as it stands: no receipt, so nothing is known of it but what its bytes say. */
+async function openFile(path: string): Promise<Sealed> {
+  const info = await Deno.stat(path).catch((cause) => {
+    throw new NotFoundError(`Cannot restore "${path}": ${messageOf(cause)}`, { cause });
+  });
+  if (!info.isFile) throw new NotFoundError(`Cannot restore "${path}": it is not a file`);
+  return {
+    kind: "sealed",
+    suffix: /((?:\.[A-Za-z0-9]{1,8})+)$/.exec(path)?.[1] ?? "",
+    body: { read: () => label("file", readFile(path)) },
+    facts: () => ({ sources: [], stages: [] }),
+    signers: [],
+  };
+}
+
+function readFile(path: string): Bytes {
+  return toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+    using file = await Deno.open(path);
+    for (;;) {
+      const chunk = new Uint8Array(1 << 20);
+      const size = await file.read(chunk);
+      if (size === null) return;
+      yield chunk.subarray(0, size);
+    }
+  });
+}

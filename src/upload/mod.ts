@@ -1,0 +1,2 @@
+/** Storing a backup: `upload`. @module */
+export { upload, type UploadOptions } from "./upload.ts";

@@ -1,0 +1,165 @@
+/**
+ * The stage that pulls: takes the lease, opens the signers, looks at the target, and only then reads. Writes intent, archive,
+ * sidecars, index, and the receipt last; removes the intent at the end.
+ *
+ * @module
+ */
+import { newestComplete, readCatalog } from "../catalog.ts";
+import { BusyError, ExistsError, messageOf, StoreError } from "../errors.ts";
+import { formatBytes } from "../bytes.ts";
+import { type Ledger, readLedger, readReceipt } from "../ledger.ts";
+import { checkName, formatTime, standardNaming } from "../name.ts";
+import type { Context, Naming, Sealed, Shelf, Signature, Signer, Stage, Store, Stored } from "../stage.ts";
+import { acquireLease, type Lease } from "../store/lease.ts";
+import { download } from "./download.ts";
+import { type Target, writeBackup } from "./write.ts";
+import { sweep } from "../sweep.ts";
+
+/** Where backups go, and what they are called. */
+export interface UploadOptions {
+  /** The backup's name: the group that retention and the ledger work on. */
+  readonly name: string;
+  /** One store or several. Each gets its own copy and its own receipt; one failing does not stop another. */
+  readonly to: Store | readonly Store[];
+  /** How files are named. Default: `<name>_<UTC>.<suffixes>`. */
+  readonly naming?: Naming | undefined;
+  /** Age in milliseconds after which the remains of a run that died are swept. Default: 24 hours. */
+  readonly graceMs?: number | undefined;
+}
+
+/**
+ * Stores a backup in every target. Nothing is visible as a backup before its receipt, and the receipt is written only when the
+ * source, the byte count and the digest agree. Undo opens the download and checks size and digest while reading.
+ * Throws {@linkcode BusyError} when another run holds the lease, {@linkcode ExistsError} when the name is taken.
+ */
+export function upload(options: UploadOptions): Stage<Sealed, Stored> {
+  const { naming = standardNaming, graceMs = 24 * 60 * 60 * 1000 } = options;
+  const stores = Array.isArray(options.to) ? options.to as readonly Store[] : [options.to as Store];
+  if (stores.length === 0) throw new TypeError("Cannot upload: no store is given in `to`");
+  const urls = stores.map((store) => store.url);
+  const twice = urls.find((url, i) => urls.indexOf(url) !== i);
+  if (twice !== undefined) throw new TypeError(`Cannot upload: the store ${twice} is given twice`);
+  const shelf: Shelf = { name: checkName(options.name), stores, naming };
+  return {
+    name: "upload",
+    verb: "upload",
+    shelf,
+    run: (sealed, context) => store(sealed, context, shelf, graceMs),
+    undo: (stored, context) => download(stored, context),
+  };
+}
+
+async function store(sealed: Sealed, context: Context, shelf: Shelf, graceMs: number): Promise<Stored> {
+  const { leases, waited, refused } = await lease(context, shelf);
+  try {
+    const id = await chooseId(sealed, context, shelf, waited);
+    const signatures = await openSigners(sealed.signers, id);
+    const targets: Target[] = [];
+    for (const store of shelf.stores) {
+      const target = await openTarget(store, id, context, shelf, graceMs);
+      target.error ??= refused.get(store);
+      targets.push(target);
+    }
+    if (targets.every((target) => target.error)) throw failure(targets);
+    await writeBackup({ id, shelf, sealed, signatures, targets, context });
+    const copies = targets.flatMap(({ store, receipt }) => receipt ? [{ store, receipt }] : []);
+    if (copies.length === 0) throw failure(targets);
+    const failures = targets.flatMap(({ store, error }) => error ? [{ store, error }] : []);
+    for (const { store, error } of failures) {
+      context.log.warn("target", `No copy in ${store.url}: ${messageOf(error)}`);
+    }
+    return { kind: "stored", id, shelf, copies, failures };
+  } finally {
+    for (const lease of leases.reverse()) await lease.release();
+  }
+}
+
+/** Takes the lease of every target, always in the same order, so that two runs cannot wait for each other. */
+async function lease(
+  context: Context,
+  shelf: Shelf,
+): Promise<{ leases: Lease[]; waited: boolean; refused: Map<Store, Error> }> {
+  const leases: Lease[] = [];
+  const refused = new Map<Store, Error>();
+  let waited = false;
+  const options = { run: context.run, signal: context.signal, log: context.log };
+  try {
+    for (const store of shelf.stores.toSorted((a, b) => a.url < b.url ? -1 : 1)) {
+      try {
+        leases.push(await acquireLease(store, shelf.name, options));
+      } catch (error) {
+        if (!(error instanceof BusyError)) {
+          refused.set(store, error as Error); // this target fails, the others go on
+          continue;
+        }
+        if (!context.wait) throw error;
+        waited = true;
+        leases.push(await acquireLease(store, shelf.name, { ...options, wait: true }));
+      }
+    }
+    return { leases, waited, refused };
+  } catch (error) {
+    for (const lease of leases.reverse()) await lease.release();
+    throw error;
+  }
+}
+
+/** The file name. A run that has waited for another takes the time at which it may begin, in a second of its own. */
+async function chooseId(sealed: Sealed, context: Context, shelf: Shelf, waited: boolean): Promise<string> {
+  if (!waited) return shelf.naming.format(shelf.name, context.now, sealed.suffix);
+  const started = formatTime(new Date());
+  while (formatTime(new Date()) === started) await new Promise((resolve) => setTimeout(resolve, 50));
+  return shelf.naming.format(shelf.name, new Date(), sealed.suffix);
+}
+
+async function openSigners(
+  signers: readonly Signer[],
+  id: string,
+): Promise<{ signer: Signer; signature: Signature }[]> {
+  return await Promise.all(signers.map(async (signer) => ({ signer, signature: await signer.begin(id) })));
+}
+
+/** Looks at a target before a byte is read: is it there, is the name free, is there room, what are the heads. */
+async function openTarget(
+  store: Store,
+  id: string,
+  context: Context,
+  shelf: Shelf,
+  graceMs: number,
+): Promise<Target> {
+  let ledger: Ledger | undefined;
+  try {
+    const catalog = await readCatalog(store, shelf);
+    if (catalog.backups.some((backup) => backup.id === id)) {
+      throw new ExistsError(
+        `Cannot create "${id}" in ${store.url}: it exists. Nothing was changed; run again in a second`,
+      );
+    }
+    ledger = await readLedger(store, shelf, catalog, context.state);
+    await sweep(store, catalog, ledger, context, graceMs);
+    const last = newestComplete(catalog);
+    const lastBytes = last?.parts.get("")?.bytes ?? 0;
+    const free = await store.space?.();
+    if (free !== undefined && free < lastBytes) {
+      throw new StoreError(
+        `Cannot store in ${store.url}: ${formatBytes(free)} are free, the last backup took ` +
+          `${formatBytes(lastBytes)}. Free some space, or prune`,
+      );
+    }
+    if (last) {
+      const { receipt } = await readReceipt(store, last.id, shelf);
+      if (receipt.event === "backup") {
+        context.progress({ phase: "collect", bytes: 0, totalBytes: receipt.contents.bytes });
+      }
+    }
+    return { store, ledger, written: [] };
+  } catch (error) {
+    return { store, ledger, written: [], error: error as Error };
+  }
+}
+
+function failure(targets: readonly Target[]): unknown {
+  const errors = [...new Set(targets.flatMap((target) => target.error ?? []))];
+  if (errors.length === 1) return errors[0];
+  return new AggregateError(errors, `Every target failed: ${errors.map(messageOf).join("; ")}`);
+}

@@ -1,0 +1,229 @@
+/**
+ * Writes one backup into its targets, in the order that makes it visible last: intent, archive, sidecars, index, RESTORE.txt,
+ * signatures of the receipt, the receipt; then the intent goes.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { hostname } from "node:os";
+import { readAll, text, utf8, watch } from "../bytes.ts";
+import { INDEX, INTENT, RECEIPT } from "../catalog.ts";
+import { ExistsError, StoreError } from "../errors.ts";
+import { type Head, headOf, type Ledger, remember } from "../ledger.ts";
+import { type BackupReceipt, encodeReceipt } from "../receipt.ts";
+import type { Bytes, Context, FactSheet, Sealed, Shelf, Signature, Signer, Store, U8 } from "../stage.ts";
+import { restoreText } from "./restore_text.ts";
+import { tee } from "./tee.ts";
+
+/** One target of a run, and how far it has come. */
+export interface Target {
+  /** Where. */
+  readonly store: Store;
+  /** Its ledger before this run. */
+  readonly ledger: Ledger | undefined;
+  /** Keys that this run has created, in order. */
+  readonly written: string[];
+  /** Why it failed; nothing more is written to it. */
+  error?: Error | undefined;
+  /** The receipt, once it is there. */
+  receipt?: U8 | undefined;
+}
+
+interface Job {
+  readonly id: string;
+  readonly shelf: Shelf;
+  readonly sealed: Sealed;
+  readonly signatures: readonly { readonly signer: Signer; readonly signature: Signature }[];
+  readonly targets: readonly Target[];
+  readonly context: Context;
+}
+
+interface StoredObject {
+  readonly suffix: string;
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** Writes the backup; a target that fails is cleaned up and carries its error, the others go on. */
+export async function writeBackup(job: Job): Promise<void> {
+  const { id, sealed, signatures, targets, context } = job;
+  try {
+    const intent = { run: context.run, host: hostname(), pid: Deno.pid, started: context.now.toISOString() };
+    await putAll(job, id + INTENT, utf8(JSON.stringify(intent) + "\n"));
+    const objects: StoredObject[] = [
+      await putStream(job, "", sealed.body.read(), (chunk) => {
+        for (const { signature } of signatures) signature.add(chunk);
+      }),
+    ];
+    for (const { signer, signature } of signatures) {
+      const bytes = await signature.end();
+      await putAll(job, id + signer.suffix, bytes);
+    }
+    if (sealed.index) objects.push(await putStream(job, INDEX, sealed.index.read()));
+    const facts = sealed.facts();
+    await putRestoreText(job, facts);
+    for (const target of targets) await attempt(target, () => commit(job, target, objects, facts));
+    for (const target of targets) {
+      if (!target.error) await target.store.delete(id + INTENT);
+    }
+  } catch (error) {
+    for (const target of targets) target.error ??= error as Error;
+  } finally {
+    for (const target of targets) if (target.error) await cleanUp(target);
+  }
+}
+
+/** Writes the same bytes to every target that still stands. */
+async function putAll(job: Job, key: string, bytes: U8): Promise<void> {
+  await Promise.all(job.targets.map((target) =>
+    attempt(target, async () => {
+      await create(target, key, bytes, job.context.signal);
+    })
+  ));
+}
+
+/** Creates an object, and notes that it is this run's to remove; what stood there before is not. */
+async function create(target: Target, key: string, body: Bytes | U8, signal?: AbortSignal): Promise<void> {
+  target.written.push(key);
+  try {
+    await target.store.put(key, body, { ifAbsent: true, signal });
+  } catch (error) {
+    if (error instanceof ExistsError) target.written.pop();
+    throw error;
+  }
+}
+
+/** Streams one object to every target that still stands, digesting on the way. */
+async function putStream(
+  job: Job,
+  suffix: string,
+  bytes: Bytes,
+  see?: (chunk: U8) => void,
+): Promise<StoredObject> {
+  const { context } = job;
+  const hash = createHash("sha256");
+  let size = 0;
+  const seen = watch(bytes, (chunk) => {
+    context.signal.throwIfAborted();
+    hash.update(chunk);
+    see?.(chunk);
+    size += chunk.length;
+    if (suffix === "") context.progress({ phase: "upload", bytes: size });
+  });
+  const live = job.targets.filter((target) => !target.error);
+  if (live.length === 0) {
+    await seen.cancel();
+    return { suffix, bytes: 0, sha256: "" };
+  }
+  const key = job.id + suffix;
+  const streams = tee(seen, live.length);
+  await Promise.all(live.map((target, i) =>
+    attempt(target, async () => {
+      await create(target, key, streams[i]!, context.signal);
+      const item = await target.store.head(key);
+      if (item?.bytes !== size) {
+        throw new StoreError(
+          `Cannot store "${key}" in ${target.store.url}: it holds ${item?.bytes ?? 0} of ${size} bytes`,
+        );
+      }
+    }, streams[i])
+  ));
+  return { suffix, bytes: size, sha256: hash.digest("hex") };
+}
+
+/** Runs a step for a target; its failure is the target's alone. */
+async function attempt(target: Target, step: () => Promise<void>, stream?: Bytes): Promise<void> {
+  if (target.error) return;
+  try {
+    await step();
+  } catch (error) {
+    target.error = error as Error;
+    await stream?.cancel(error).catch(() => {}); // already cancelled, or locked by the store that failed
+  }
+}
+
+/** Makes the backup visible in one target. */
+async function commit(
+  job: Job,
+  target: Target,
+  objects: readonly StoredObject[],
+  facts: FactSheet,
+): Promise<void> {
+  const { id, shelf, sealed, context } = job;
+  context.signal.throwIfAborted();
+  const parents = (target.ledger?.heads ?? []).map((head) => head.sha256).sort();
+  const receipt = encodeReceipt(makeReceipt(job, objects, facts, parents));
+  for (const signer of sealed.signers.filter((signer) => signer.authenticates)) {
+    const signature = await signer.begin(id + RECEIPT);
+    signature.add(receipt);
+    await create(target, id + RECEIPT + signer.suffix, await signature.end());
+  }
+  await create(target, id + RECEIPT, receipt);
+  target.receipt = receipt;
+  const head: Head = headOf(id, receipt);
+  const ledger = target.ledger ?? { base: undefined, gone: new Set(), nodes: [], heads: [] };
+  const nodes = [...ledger.nodes, { ...head, parents }];
+  await remember(context.state, target.store, shelf, { ...ledger, nodes }, [head]);
+}
+
+function makeReceipt(
+  job: Job,
+  objects: readonly StoredObject[],
+  facts: FactSheet,
+  parents: string[],
+): BackupReceipt {
+  const { id, shelf, sealed, context } = job;
+  if (!facts.contents) throw new TypeError("Cannot write a receipt: the archive stage gave no contents");
+  const signer = sealed.signers.find((signer) => signer.identity)?.identity;
+  const parsed = shelf.naming.parse(id);
+  return {
+    schema: "holdfast.receipt.v1",
+    event: "backup",
+    name: shelf.name,
+    id,
+    run: context.run,
+    parents,
+    createdAt: (parsed?.time ?? context.now).toISOString(),
+    completedAt: new Date().toISOString(),
+    outcome: "complete",
+    objects: objects.map((object) => ({ ...object })),
+    stages: facts.stages.map((stage) => ({
+      verb: stage.verb,
+      tool: stage.tool,
+      ...(stage.options ? { options: { ...stage.options } } : {}),
+    })),
+    contents: { ...facts.contents },
+    sources: facts.sources.map((source) => ({ ...source, facts: { ...source.facts } })),
+    recipients: [...facts.recipients ?? []],
+    warnings: { ...context.warnings() },
+    ...(signer === undefined ? {} : { signer }),
+  };
+}
+
+/** Writes `<name>.RESTORE.txt` where it is missing or says something else. */
+async function putRestoreText(job: Job, facts: FactSheet): Promise<void> {
+  const wanted = restoreText(job.shelf.name, job.sealed.suffix, facts);
+  const key = `${job.shelf.name}.RESTORE.txt`;
+  await Promise.all(job.targets.map((target) =>
+    attempt(target, async () => {
+      const item = await target.store.head(key);
+      if (item && item.bytes === utf8(wanted).length) {
+        const present = text(await readAll(await target.store.get(key), 1 << 20, key));
+        if (present === wanted) return;
+      }
+      await target.store.put(key, utf8(wanted));
+    })
+  ));
+}
+
+/** Removes what this run has created, the newest first and the intent last, so that a failed clean-up is swept later. */
+async function cleanUp(target: Target): Promise<void> {
+  if (target.receipt) return; // visible and whole: only the removal of the intent failed
+  for (const key of target.written.toReversed()) {
+    try {
+      await target.store.delete(key);
+    } catch {
+      return; // the intent stays, and a later run sweeps
+    }
+  }
+}

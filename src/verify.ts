@@ -1,0 +1,145 @@
+/**
+ * Is a backup what it was? `verify`, quick or full.
+ *
+ * @module
+ */
+import { checkEntries } from "./archive/mod.ts";
+import { sha256 } from "./bytes.ts";
+import { readCatalog } from "./catalog.ts";
+import { makeContext, type RunOptions } from "./context.ts";
+import { findError, IntegrityError, KeyError } from "./errors.ts";
+import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
+import { appendEvent, audit } from "./ledger.ts";
+import { wantOf } from "./restore.ts";
+import type { Context, Files, Sealed, Store, Stored } from "./stage.ts";
+
+/** What to verify, and how thoroughly. */
+export interface VerifyOptions extends RunOptions {
+  /** The archive's file name, or "latest". Default: "latest". */
+  readonly id?: string | undefined;
+  /** "quick": receipt, ledger, sizes, sidecars. "full": every byte and every entry as well. Default: "quick". */
+  readonly level?: "quick" | "full" | undefined;
+}
+
+/** What verify found to be right. Whatever is wrong is thrown. */
+export interface VerifyResult {
+  /** The archive's file name. */
+  readonly id: string;
+  /** The level asked for. */
+  readonly level: "quick" | "full";
+  /** Stores whose copy was verified. */
+  readonly stores: readonly string[];
+  /** Entries whose digest was compared with the index; undefined when none were ("quick", or no fitting key). */
+  readonly entries?: number | undefined;
+  /** Why entries were not checked at level "full": no key fits. The stored bytes are what the receipt says. */
+  readonly unchecked?: KeyError | undefined;
+  /** "ok", or "cannot tell": this host remembers no head of this ledger, so it cannot see whether the newest were deleted. */
+  readonly ledger: "ok" | "cannot tell";
+}
+
+/**
+ * Verifies a backup in every store that has it. Throws IntegrityError naming what does not agree. At level "full" each copy's success is
+ * recorded in its ledger, and only that (or a drill) makes a backup count as verified for retention.
+ */
+export async function verify(plan: Plan, options: VerifyOptions = {}): Promise<VerifyResult> {
+  const first = makeContext(options);
+  const level = options.level ?? "quick";
+  const stored = await find(plan, options.id ?? "latest", first);
+  const context: Context = { ...first, want: wantOf({}, receiptOf(stored)) };
+  let remembered = true;
+  let entries: number | undefined;
+  let unchecked: KeyError | undefined;
+  for (const copy of stored.copies) {
+    const one: Stored = { ...stored, copies: [copy] };
+    remembered = await auditStore(copy.store, one, context) && remembered;
+    if (level === "quick") await quick(plan, one, context);
+    else {
+      const started = Date.now();
+      const result = await full(plan, one, context);
+      entries = result.entries;
+      unchecked = result.unchecked;
+      if (!unchecked) await record(one, context, "verify", { level, entries, ms: Date.now() - started });
+    }
+  }
+  return {
+    id: stored.id,
+    level,
+    stores: stored.copies.map(({ store }) => store.url),
+    entries,
+    unchecked,
+    ledger: remembered ? "ok" : "cannot tell",
+  };
+}
+
+async function auditStore(store: Store, stored: Stored, context: Context): Promise<boolean> {
+  const catalog = await readCatalog(store, stored.shelf);
+  const orphans = catalog.backups.filter((backup) => backup.state === "orphan" || backup.state === "damaged");
+  for (const { id, state } of orphans.filter(({ id }) => id !== stored.id)) {
+    context.log.warn(
+      "evidence",
+      state === "orphan"
+        ? `"${id}" in ${store.url} has neither receipt nor intent: someone has removed them`
+        : `"${id}" in ${store.url} has a receipt and no archive: someone has removed it`,
+    );
+  }
+  const { problems, remembered } = await audit(store, stored.shelf, catalog, context.state);
+  if (problems.length > 0) {
+    throw new IntegrityError(
+      `Cannot trust the ledger of "${stored.shelf.name}" in ${store.url}: ${problems.join("; ")}`,
+    );
+  }
+  return remembered;
+}
+
+/** Receipt, sizes and sidecars: undoes the stages that need no key. */
+async function quick(plan: Plan, stored: Stored, context: Context): Promise<Sealed> {
+  let value: Stored | Sealed = stored;
+  for (const stage of plan.stages.toReversed()) {
+    if (stage.verb !== "prune" && stage.verb !== "upload" && stage.verb !== "sign") break;
+    value = await stage.undo(value, context);
+  }
+  return value as Sealed;
+}
+
+/** Every byte, and with a fitting key every entry. */
+async function full(
+  plan: Plan,
+  stored: Stored,
+  context: Context,
+): Promise<{ entries?: number; unchecked?: KeyError }> {
+  try {
+    const files = await undoFrom(plan, stored, context, 1) as Files;
+    const { entries } = await checkEntries(files, receiptOf(stored).contents);
+    return { entries };
+  } catch (error) {
+    const unchecked = findError(error, KeyError);
+    if (!unchecked) throw error;
+    const sealed = await quick(plan, stored, context);
+    for await (const _chunk of sealed.body.read()) context.signal.throwIfAborted();
+    if (sealed.index) { for await (const _chunk of sealed.index.read()) context.signal.throwIfAborted(); }
+    return { unchecked };
+  }
+}
+
+/** Appends the receipt of a proof to the ledger of the copy's store. */
+export async function record(
+  stored: Stored,
+  context: Context,
+  event: "verify" | "drill",
+  facts: Record<string, unknown>,
+): Promise<void> {
+  const copy = stored.copies[0]!;
+  await appendEvent(copy.store, stored.shelf, context, event, (id, parents) => ({
+    schema: "holdfast.receipt.v1",
+    event,
+    name: stored.shelf.name,
+    id,
+    run: context.run,
+    parents: [...parents],
+    createdAt: context.now.toISOString(),
+    completedAt: new Date().toISOString(),
+    outcome: "complete",
+    subject: { id: stored.id, sha256: sha256(copy.receipt) },
+    facts,
+  }));
+}
