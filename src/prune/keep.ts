@@ -39,7 +39,13 @@ interface Item {
   readonly candidate: Candidate;
   readonly time: number;
   readonly reasons: string[];
-  local?: Temporal.ZonedDateTime;
+  local?: Local;
+}
+
+/** A backup's time in the policy's zone, worked out once. */
+interface Local {
+  readonly time: Temporal.ZonedDateTime;
+  readonly date: string;
 }
 
 /**
@@ -142,27 +148,30 @@ function walk(rule: Rule, present: readonly Item[], zone: string): void {
 function cutoff(rule: Rule, newest: Item | undefined, zone: string): number {
   if (!rule.within || !newest) return -Infinity;
   try {
-    return localTime(newest, zone).subtract(rule.within.duration).epochMilliseconds;
+    return localTime(newest, zone).time.subtract(rule.within.duration).epochMilliseconds;
   } catch {
     return -Infinity; // before the first date there is
   }
 }
 
-function localTime(item: Item, zone: string): Temporal.ZonedDateTime {
-  return item.local ??= Temporal.Instant.fromEpochMilliseconds(item.time).toZonedDateTimeISO(zone);
+function localTime(item: Item, zone: string): Local {
+  if (!item.local) {
+    const time = Temporal.Instant.fromEpochMilliseconds(item.time).toZonedDateTimeISO(zone);
+    item.local = { time, date: time.toPlainDate().toString() };
+  }
+  return item.local;
 }
 
 function periodOf(period: Period, item: Item, zone: string): string {
-  const local = localTime(item, zone);
-  const date = local.toPlainDate().toString();
+  const { time, date } = localTime(item, zone);
   switch (period) {
     case "hourly":
       // With the offset, the hour that comes twice in autumn is two hours.
-      return `${date}T${pad(local.hour)}${local.offset === "+00:00" ? "Z" : local.offset}`;
+      return `${date}T${pad(time.hour)}${time.offset === "+00:00" ? "Z" : time.offset}`;
     case "daily":
       return date;
     case "weekly":
-      return `${local.yearOfWeek}-W${pad(local.weekOfYear ?? 0)}`;
+      return `${time.yearOfWeek}-W${pad(time.weekOfYear ?? 0)}`;
     case "monthly":
       return date.slice(0, -3);
     case "yearly":
