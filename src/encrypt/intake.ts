@@ -1,0 +1,83 @@
+/**
+ * Reads a byte source by amounts instead of by whatever chunks it comes in.
+ *
+ * @module
+ */
+import type { U8 } from "../stage.ts";
+
+/** A source read by amounts. At the end of the source, `peek` and `take` give fewer bytes than asked for. */
+export interface Intake {
+  /** The next `size` bytes, which stay where they are. */
+  readonly peek: (size: number) => Promise<U8>;
+  /** The next `size` bytes. A view of the source's chunk where one chunk holds them all: read it, do not write to it. */
+  readonly take: (size: number) => Promise<U8>;
+  /** Whether at least one more byte comes. */
+  readonly more: () => Promise<boolean>;
+  /** Cancels the source. */
+  readonly close: () => Promise<void>;
+}
+
+/** Opens a source. Nothing is read before the first call, and no more than a call needs. */
+export function intake(source: AsyncIterable<U8>): Intake {
+  const iterator = source[Symbol.asyncIterator]();
+  const chunks: U8[] = [];
+  let have = 0;
+
+  async function fill(size: number): Promise<void> {
+    while (have < size) {
+      const { done, value } = await iterator.next();
+      if (done) return;
+      if (value.length === 0) continue;
+      chunks.push(value);
+      have += value.length;
+    }
+  }
+
+  function front(size: number): U8 {
+    const first = chunks[0];
+    if (first && first.length >= size) return first.subarray(0, size);
+    const bytes = new Uint8Array(size);
+    let at = 0;
+    for (const chunk of chunks) {
+      if (at >= size) break;
+      const part = chunk.subarray(0, size - at);
+      bytes.set(part, at);
+      at += part.length;
+    }
+    return bytes;
+  }
+
+  function drop(size: number): void {
+    have -= size;
+    for (let left = size; left > 0;) {
+      const first = chunks[0]!;
+      if (first.length <= left) {
+        chunks.shift();
+        left -= first.length;
+      } else {
+        chunks[0] = first.subarray(left);
+        left = 0;
+      }
+    }
+  }
+
+  return {
+    peek: async (size) => {
+      await fill(size);
+      return front(Math.min(size, have));
+    },
+    take: async (size) => {
+      await fill(size);
+      const bytes = front(Math.min(size, have));
+      drop(bytes.length);
+      return bytes;
+    },
+    more: async () => {
+      await fill(1);
+      return have > 0;
+    },
+    close: async () => {
+      await iterator.return?.();
+    },
+  };
+}

@@ -1,0 +1,9 @@
+/**
+ * Encrypting archives: `Archive` to `Sealed`, and back.
+ *
+ * @module
+ */
+export { age, type AgeOptions, detect, type DetectOptions } from "./age.ts";
+export { generateIdentity, type KeyPair, type RecipientKind, recipientOf } from "./keys.ts";
+export { plaintext } from "./plaintext.ts";
+export type { Identities, Secrets } from "./unlock.ts";
