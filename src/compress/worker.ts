@@ -1,0 +1,30 @@
+/**
+ * A worker's side of the pool: jobs in, results out, buffers transferred both ways.
+ *
+ * @module
+ */
+import { messageOf } from "../errors.ts";
+import { type Job, work } from "./codec.ts";
+
+/** What a worker says: first that it is there, then one answer per job, in order. */
+export type Answer = { readonly ready: true } | { readonly bytes: Uint8Array<ArrayBuffer> } | {
+  readonly error: string;
+};
+
+/** The part of the worker's global scope that is used; the `webworker` types would clash with the main thread's. */
+interface Scope {
+  onmessage: ((event: MessageEvent<Job>) => void) | null;
+  readonly postMessage: (answer: Answer, transfer: ArrayBuffer[]) => void;
+}
+
+const scope = globalThis as unknown as Scope;
+
+scope.onmessage = ({ data }) => {
+  try {
+    const bytes = work(data);
+    scope.postMessage({ bytes }, [bytes.buffer]);
+  } catch (error) {
+    scope.postMessage({ error: messageOf(error) }, []);
+  }
+};
+scope.postMessage({ ready: true }, []);
