@@ -1,0 +1,2 @@
+import { collect, compress, pipeline } from "@holdfast/backup";
+pipeline(collect.files("/a")).pipe(compress.zstd());

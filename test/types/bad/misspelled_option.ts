@@ -1,0 +1,2 @@
+import { collect } from "@holdfast/backup";
+collect.files("/a", { exlude: ["cache/**"] });

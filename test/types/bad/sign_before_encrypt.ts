@@ -1,0 +1,2 @@
+import { archive, collect, pipeline, sign } from "@holdfast/backup";
+pipeline(collect.files("/a")).pipe(archive.tar()).pipe(sign.sha256());
