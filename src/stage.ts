@@ -129,6 +129,10 @@ export interface Files {
   readonly notes?: (() => Readonly<Record<string, unknown>>) | undefined;
   /** On the way back: the entries by the index, without bodies; absent when there is no index. */
   readonly listing?: (() => AsyncIterable<IndexEntry>) | undefined;
+  /** On the way back: the index as stored, for checks and proofs; absent when there is none. */
+  readonly index?: Body | undefined;
+  /** Whether the entries come in path order (`comparePaths` of the archive folder): sorting them then needs no memory. */
+  readonly ordered?: boolean | undefined;
 }
 
 /** What `Archive` and `Sealed` share: bytes with a suffix. */

@@ -1,0 +1,150 @@
+/**
+ * Checks every entry of an archive against its index, and the index against the receipt.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import { IntegrityError } from "../errors.ts";
+import type { Contents, Context, Entry, Files, IndexEntry, U8 } from "../stage.ts";
+import { type IndexReader, readIndex } from "./listing_read.ts";
+import { canonicalEntry, leafHash, merkleRoot, nonces } from "./merkle.ts";
+import { FRAME_ENTRIES, type IndexTail } from "./listing.ts";
+import { quote } from "./path.ts";
+import { indexEntry } from "./entry.ts";
+
+/** How much was read and found to agree. */
+export interface Checked {
+  /** Number of entries. */
+  readonly entries: number;
+  /** Sum of all file lengths in bytes. */
+  readonly bytes: number;
+}
+
+/**
+ * Reads every entry, hashes every file and compares metadata and digests with the index, where there is one; then compares the
+ * counts and the Merkle root with `expected`, the receipt's contents. Throws {@linkcode IntegrityError} naming the first path
+ * that differs. Holds a digest per entry when the archive is not in path order, nothing otherwise.
+ */
+export async function checkEntries(
+  files: Files,
+  expected?: Pick<Contents, "entries" | "bytes" | "merkleRoot">,
+  context?: Pick<Context, "signal" | "progress">,
+): Promise<Checked> {
+  const index = files.index && readIndex(files.index);
+  const tail = await index?.tail();
+  if (expected && !index) {
+    throw new IntegrityError(
+      "Cannot check the entries: the index is missing. Restore it beside the archive, or check the stored bytes only",
+    );
+  }
+  const expect = index && tail ? await expectation(index, tail) : undefined;
+  let entries = 0;
+  let bytes = 0;
+  for await (const entry of files.entries()) {
+    context?.signal.throwIfAborted();
+    const found = canonicalEntry(await digested(entry));
+    if (expect && !await expect.matches(entry.path, found)) {
+      throw new IntegrityError(
+        `Cannot verify ${
+          quote(entry.path)
+        }: it is not what the index says. The archive or its index was changed`,
+      );
+    }
+    entries++;
+    bytes += entry.bytes;
+    context?.progress({ phase: "verify", bytes, entries });
+  }
+  const missing = await expect?.rest();
+  if (missing !== undefined) {
+    throw new IntegrityError(
+      `Cannot verify ${
+        quote(missing)
+      }: the index has it and the archive does not. The archive or its index was changed`,
+    );
+  }
+  if (index && tail) await checkRoot(index, tail, expected);
+  return { entries, bytes };
+}
+
+/** The entry as its index line should be. */
+async function digested(entry: Entry): Promise<IndexEntry> {
+  if (entry.kind !== "file") return indexEntry(entry, 0, undefined);
+  const hash = createHash("sha256");
+  if (typeof entry.body === "function") {
+    for await (const chunk of entry.body()) hash.update(chunk);
+  } else if (entry.body) {
+    hash.update(entry.body);
+  }
+  return indexEntry(entry, 0, hash.digest("hex"));
+}
+
+/** What the index lets one expect. */
+interface Expectation {
+  /** Whether the next entry of the archive is as the index says. */
+  readonly matches: (path: string, canonical: string) => Promise<boolean>;
+  /** A path of the index that has not come, or undefined. */
+  readonly rest: () => Promise<string | undefined>;
+}
+
+async function expectation(index: IndexReader, tail: IndexTail): Promise<Expectation> {
+  const listing = index.entries();
+  if (!tail.ordered) {
+    const wanted = new Map<string, string>();
+    for await (const entry of listing) wanted.set(entry.path, canonicalEntry(entry));
+    return {
+      matches: (path, canonical) => {
+        const same = wanted.get(path) === canonical;
+        wanted.delete(path);
+        return Promise.resolve(same);
+      },
+      rest: () => Promise.resolve(wanted.keys().next().value),
+    };
+  }
+  const lines = listing[Symbol.asyncIterator]();
+  return {
+    matches: async (_path, canonical) => {
+      const { done, value } = await lines.next();
+      return !done && canonicalEntry(value) === canonical;
+    },
+    rest: async () => {
+      const { done, value } = await lines.next();
+      return done ? undefined : value.path;
+    },
+  };
+}
+
+/** Computes the tree from the lines and holds it against the tail and the receipt. */
+async function checkRoot(
+  index: IndexReader,
+  tail: IndexTail,
+  expected: Pick<Contents, "entries" | "bytes" | "merkleRoot"> | undefined,
+): Promise<void> {
+  const nonce = nonces(Uint8Array.fromHex(tail.salt));
+  const roots: U8[] = [];
+  let leaves: U8[] = [];
+  let number = 0;
+  for await (const entry of index.entries()) {
+    leaves.push(leafHash(nonce(number++), canonicalEntry(entry)));
+    if (leaves.length < FRAME_ENTRIES) continue;
+    roots.push(merkleRoot(leaves));
+    leaves = [];
+  }
+  if (leaves.length > 0) roots.push(merkleRoot(leaves));
+  const root = merkleRoot(roots).toHex();
+  const frames = tail.frames.every((frame, i) => frame.root === roots[i]?.toHex());
+  if (root !== tail.merkleRoot || !frames) {
+    throw new IntegrityError(
+      "Cannot verify the index: its Merkle root is not that of its lines. It was changed",
+    );
+  }
+  if (!expected) return;
+  for (const key of ["merkleRoot", "entries", "bytes"] as const) {
+    if (tail[key] !== expected[key]) {
+      throw new IntegrityError(
+        `Cannot verify the index: the receipt says ${key} ${expected[key]}, the index ${
+          tail[key]
+        }. One of them was changed`,
+      );
+    }
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * Paths of entries: what is allowed, how they are ordered, how they are shown.
+ *
+ * @module
+ */
+
+/**
+ * Path order: part by part, bytewise by UTF-8, as if "/" sorted before every other byte. A folder comes directly before what
+ * is in it. Negative: `a` first; 0: equal; positive: `b` first.
+ */
+export function comparePaths(a: string, b: string): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let i = 0; i < shorter; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return rank(x) - rank(y);
+  }
+  return a.length - b.length;
+}
+
+const SLASH = 0x2f;
+
+/** UTF-16 sorts surrogates (U+10000 and up) before U+E000 to U+FFFF; UTF-8 sorts them after. */
+function rank(unit: number): number {
+  if (unit === SLASH) return -1;
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+/** Why a path cannot be stored, or undefined when it can. */
+export function pathFault(path: string): string | undefined {
+  if (path === "") return "it is empty";
+  if (path.charCodeAt(0) === SLASH) return "it is absolute";
+  if (path.includes("\0")) return "it holds a NUL";
+  if (!path.isWellFormed()) return "it is not valid Unicode";
+  for (const part of path.split("/")) {
+    if (part === "") return "it has an empty part";
+    if (part === "." || part === "..") return `it has a "${part}" part`;
+  }
+  return undefined;
+}
+
+/** A path between quotes, safe for a terminal and cut to a sensible length. */
+export function quote(path: string): string {
+  const shown = path.length > 200 ? `${path.slice(0, 200).toWellFormed()}...` : path;
+  return JSON.stringify(shown).replaceAll(
+    /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
+    (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"),
+  );
+}

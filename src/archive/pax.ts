@@ -1,0 +1,77 @@
+/**
+ * PAX extended headers: `LENGTH KEY=VALUE\n` records, and their decimal times (POSIX.1-2017 `pax`, "pax Extended Header").
+ *
+ * @module
+ */
+import { concat, text, utf8 } from "../bytes.ts";
+import { IntegrityError } from "../errors.ts";
+import type { U8 } from "../stage.ts";
+
+/** The longest extended header or GNU long name that is read or written: 1 MiB. */
+export const EXTRA_LIMIT: number = 1024 * 1024;
+
+/** Values as bytes: names need not be UTF-8. */
+export type PaxRecords = Map<string, Uint8Array>;
+
+/** The content of an extended header. */
+export function encodePax(records: readonly (readonly [string, string])[]): U8 {
+  return concat(records.map(([key, value]) => {
+    const body = utf8(` ${key}=${value}\n`);
+    // The length counts its own digits.
+    let length = body.length + 1;
+    while (String(length).length + body.length !== length) length = String(length).length + body.length;
+    return concat([utf8(String(length)), body]);
+  }));
+}
+
+/** The records of an extended header; of two with one key the later stands. Throws {@linkcode IntegrityError}. */
+export function decodePax(bytes: Uint8Array, where: string): PaxRecords {
+  const records: PaxRecords = new Map();
+  for (let at = 0; at < bytes.length;) {
+    const space = bytes.indexOf(0x20, at);
+    const digits = space < 0 || space - at > 7 ? "" : String.fromCharCode(...bytes.subarray(at, space));
+    const end = /^[1-9][0-9]*$/.test(digits) ? at + Number(digits) : 0;
+    const equals = bytes.indexOf(0x3d, space);
+    if (end <= space || end > bytes.length || bytes[end - 1] !== 0x0a || equals < 0 || equals >= end - 1) {
+      throw new IntegrityError(
+        `Cannot read ${where}: its PAX records are malformed. The archive is damaged or was made by a faulty program`,
+      );
+    }
+    records.set(decodeKey(bytes.subarray(space + 1, equals), where), bytes.subarray(equals + 1, end - 1));
+    at = end;
+  }
+  return records;
+}
+
+function decodeKey(bytes: Uint8Array, where: string): string {
+  try {
+    if (bytes.length > 0) return text(bytes);
+  } catch {
+    // said below
+  }
+  throw new IntegrityError(`Cannot read ${where}: a PAX record has no readable key. The archive is damaged`);
+}
+
+/** Milliseconds as decimal seconds: -1500 is "-1.5". */
+export function encodeTime(ms: number): string {
+  const abs = Math.abs(ms);
+  const fraction = String(abs % 1000).padStart(3, "0").replace(/0+$/, "");
+  return `${ms < 0 ? "-" : ""}${Math.floor(abs / 1000)}${fraction && "." + fraction}`;
+}
+
+/** Decimal seconds as milliseconds, rounded down (towards the past); undefined when malformed or out of range. */
+export function decodeTime(value: string): number | undefined {
+  const match = /^(-?)([0-9]{1,15})(?:\.([0-9]*))?$/.exec(value);
+  if (!match) return undefined;
+  const fraction = match[3] ?? "";
+  const abs = Number(match[2]) * 1000 + Number(fraction.slice(0, 3).padEnd(3, "0"));
+  if (!Number.isSafeInteger(abs)) return undefined;
+  if (match[1] === "") return abs;
+  return 0 - abs - (/[1-9]/.test(fraction.slice(3)) ? 1 : 0);
+}
+
+/** A decimal number that JavaScript holds exactly; undefined otherwise. */
+export function decodeNumber(value: string): number | undefined {
+  const number = /^[0-9]{1,16}$/.test(value) ? Number(value) : NaN;
+  return Number.isSafeInteger(number) ? number : undefined;
+}

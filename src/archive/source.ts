@@ -1,0 +1,76 @@
+/**
+ * A byte stream read in pieces of wanted lengths, without copying where it can be helped.
+ *
+ * @module
+ */
+import type { Bytes, U8 } from "../stage.ts";
+
+/** A stream with a position. */
+export interface Source {
+  /** A view of the next `size` bytes when they are at hand, else undefined. Valid until the next call; not to be given away. */
+  readonly now: (size: number) => U8 | undefined;
+  /** The next `size` bytes in a buffer of their own; fewer when the stream ends. */
+  readonly exactly: (size: number) => Promise<U8>;
+  /** The next bytes, at most `most`, in a buffer of their own; undefined at the end. */
+  readonly piece: (most: number) => Promise<U8 | undefined>;
+  /** Moves on; gives how many bytes were missing when the stream ended. */
+  readonly skip: (size: number) => Promise<number>;
+  /** Gives the stream up. */
+  readonly close: () => Promise<void>;
+}
+
+/** Wraps a stream. Nothing is read before the first call. */
+export function sourceOf(bytes: Bytes): Source {
+  const reader = bytes.getReader();
+  let chunk: U8 = new Uint8Array(0);
+  let at = 0;
+
+  async function refill(): Promise<boolean> {
+    while (at === chunk.length) {
+      const { done, value } = await reader.read();
+      if (done) return false;
+      chunk = value;
+      at = 0;
+    }
+    return true;
+  }
+
+  function now(size: number): U8 | undefined {
+    if (chunk.length - at < size) return undefined;
+    at += size;
+    return chunk.subarray(at - size, at);
+  }
+
+  async function exactly(size: number): Promise<U8> {
+    const out = new Uint8Array(size);
+    let fill = 0;
+    while (fill < size && await refill()) {
+      const take = Math.min(size - fill, chunk.length - at);
+      out.set(now(take)!, fill);
+      fill += take;
+    }
+    return fill === size ? out : out.slice(0, fill);
+  }
+
+  async function piece(most: number): Promise<U8 | undefined> {
+    if (!await refill()) return undefined;
+    // A whole chunk is handed on as it is: nothing of it is left to be read here.
+    if (at === 0 && chunk.length <= most && chunk.byteLength === chunk.buffer.byteLength) {
+      at = chunk.length;
+      return chunk;
+    }
+    return now(Math.min(most, chunk.length - at))!.slice();
+  }
+
+  async function skip(size: number): Promise<number> {
+    let left = size;
+    while (left > 0 && await refill()) {
+      const take = Math.min(left, chunk.length - at);
+      at += take;
+      left -= take;
+    }
+    return left;
+  }
+
+  return { now, exactly, piece, skip, close: () => reader.cancel() };
+}

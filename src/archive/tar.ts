@@ -1,0 +1,153 @@
+/**
+ * The tar stage.
+ *
+ * @module
+ */
+import { label, labelled, toBytes } from "../bytes.ts";
+import { IntegrityError } from "../errors.ts";
+import type {
+  Archive,
+  Bytes,
+  Context,
+  Entry,
+  FactSheet,
+  Files,
+  IndexEntry,
+  Stage,
+  StageFact,
+} from "../stage.ts";
+import { buildIndex, type BuiltIndex, type IndexTail } from "./listing.ts";
+import { type IndexReader, readIndex } from "./listing_read.ts";
+import { readTar } from "./read.ts";
+import { normalised } from "./sorted.ts";
+import { writeTar } from "./write.ts";
+
+/** How {@linkcode tar} writes. */
+export interface TarOptions {
+  /**
+   * Equal input gives equal bytes: entries in path order, one time, no owner; modes are kept. Holds the entry list in memory
+   * (and up to 256 MiB of small files) unless the collector gives path order. The index still differs from run to run: its salt is
+   * random, or a public Merkle root would confirm guessed content. Default false.
+   */
+  readonly deterministic?: boolean | undefined;
+  /** The one time of a deterministic archive, in whole milliseconds since 1970, for instance from SOURCE_DATE_EPOCH. Default 0. */
+  readonly mtimeMs?: number | undefined;
+}
+
+/**
+ * Archives entries as tar: ustar with PAX headers for long or non-ASCII names, files from 8 GiB, and times that are not whole
+ * seconds (POSIX.1-2017 `pax`), closed by two zero blocks. Makes an index with a digest per file on the way. Run throws when a
+ * file does not give exactly its length, or a path comes twice. Undo reads ustar, PAX, GNU and V7 archives and throws
+ * {@linkcode IntegrityError} on what is cut, damaged or cannot be restored faithfully (sparse files, devices, pipes, further
+ * volumes, names that are not UTF-8). Extended attributes are passed over. Throws TypeError or RangeError for wrong options.
+ */
+export function tar(options: TarOptions = {}): Stage<Files, Archive> {
+  const { deterministic = false, mtimeMs } = options;
+  if (typeof deterministic !== "boolean") {
+    throw new TypeError(`Cannot make tar(): deterministic must be true or false`);
+  }
+  if (mtimeMs !== undefined && !deterministic) {
+    throw new TypeError("Cannot make tar(): mtimeMs needs deterministic: true");
+  }
+  if (mtimeMs !== undefined && !Number.isSafeInteger(mtimeMs)) {
+    throw new RangeError(`Cannot make tar(): mtimeMs must be whole milliseconds, not ${mtimeMs}`);
+  }
+  const fact: StageFact = {
+    verb: "archive",
+    tool: "tar",
+    ...(deterministic ? { options: { deterministic, mtimeMs: mtimeMs ?? 0 } } : {}),
+  };
+  return {
+    name: "tar",
+    run: (files, context) =>
+      Promise.resolve(pack(files, context, fact, deterministic ? mtimeMs ?? 0 : undefined)),
+    undo: unpack,
+  };
+}
+
+function pack(files: Files, context: Context, fact: StageFact, fixedTime: number | undefined): Archive {
+  let begun = false;
+  let built: BuiltIndex | undefined;
+  const complete = (what: string): BuiltIndex => {
+    if (built) return built;
+    throw new Error(`Cannot read the ${what} of the archive yet: they are known after its last byte`);
+  };
+  const begin = (): Bytes => {
+    if (begun) throw new Error("Cannot read the archive twice: its sources are read once");
+    begun = true;
+    const entries = fixedTime === undefined ? files.entries() : normalised(files, fixedTime);
+    const index = buildIndex();
+    const hooks = {
+      entry: index.add,
+      progress: (bytes: number, entries: number): void => {
+        context.signal.throwIfAborted();
+        context.progress({ phase: "collect", bytes, entries });
+      },
+      end: (bytes: number): void => {
+        built = index.finish(bytes, files.notes?.() ?? {});
+      },
+    };
+    return toBytes(() => writeTar(entries, hooks));
+  };
+  return {
+    kind: "archive",
+    suffix: ".tar",
+    body: { read: () => label("tar", begin()) },
+    index: { read: () => complete("index").body.read(), open: () => complete("index").body.open!() },
+    facts: () => factSheet(files, fact, complete("facts").tail),
+  };
+}
+
+function factSheet(files: Files, fact: StageFact, tail: IndexTail): FactSheet {
+  const { entries, bytes, merkleRoot } = tail;
+  const facts = files.facts();
+  return {
+    ...facts,
+    stages: [...facts.stages, fact],
+    contents: { entries, bytes, merkleRoot, base: null, metadata: "basic" },
+  };
+}
+
+/** Reads the index's tail at once, where there is an index: what it notes is needed before the first entry. */
+async function unpack(archive: Archive, context: Context): Promise<Files> {
+  const { limits } = context.want;
+  const files: Files = {
+    kind: "files",
+    entries: () => entriesOf(archive, context),
+    facts: archive.facts,
+  };
+  if (!archive.index) return files;
+  const index = readIndex(archive.index);
+  const tail = await index.tail();
+  if (tail.entries > limits.entries) {
+    throw new IntegrityError(
+      `Cannot read the index: it lists ${tail.entries} entries, the limit is ${limits.entries}. Raise the limit entries if you trust it`,
+    );
+  }
+  return {
+    ...files,
+    index: archive.index,
+    notes: () => tail.notes,
+    listing: () => listingOf(index),
+    ...(tail.ordered ? { ordered: true } : {}),
+  };
+}
+
+async function* entriesOf(archive: Archive, context: Context): AsyncGenerator<Entry, void, undefined> {
+  try {
+    for await (const entry of readTar(archive.body.read(), context.want.limits)) {
+      context.signal.throwIfAborted();
+      yield entry;
+    }
+  } catch (error) {
+    throw labelled("tar", error);
+  }
+}
+
+async function* listingOf(index: IndexReader): AsyncGenerator<IndexEntry, void, undefined> {
+  try {
+    yield* index.entries();
+  } catch (error) {
+    throw labelled("tar", error);
+  }
+}

@@ -1,0 +1,197 @@
+/**
+ * Entries to tar blocks: ustar headers, with PAX extended headers where ustar has no room.
+ *
+ * @module
+ */
+import { createHash } from "node:crypto";
+import type { Entry, IndexEntry, U8 } from "../stage.ts";
+import { checkEntry, indexEntry } from "./entry.ts";
+import { fits, MAX_ID, MAX_LONG, splitPath, UNIT, writeHeader } from "./header.ts";
+import { encodePax, encodeTime, EXTRA_LIMIT } from "./pax.ts";
+import { quote } from "./path.ts";
+
+/** Length of every block but the last: 1 MiB, a multiple of 512, so that no header lies over an edge. */
+export const BLOCK: number = 1024 * 1024;
+
+/** What the writer tells while it works. */
+export interface WriteHooks {
+  /** An entry is written whole. May throw: the archive then fails. */
+  readonly entry: (entry: IndexEntry) => void;
+  /** Content bytes so far; at least once per block. */
+  readonly progress: (bytes: number, entries: number) => void;
+  /** Every entry is written; the two closing zero blocks come next. `bytes` is the archive's whole length. May throw. */
+  readonly end: (bytes: number) => void;
+}
+
+interface Sink {
+  block: U8;
+  fill: number;
+  /** Length of all blocks before this one. */
+  before: number;
+  ready: U8[];
+}
+
+/** Writes entries as a tar archive that ends with two zero blocks, in blocks of 1 MiB; the last may be shorter. */
+export async function* writeTar(
+  entries: AsyncIterable<Entry>,
+  hooks: WriteHooks,
+): AsyncGenerator<U8, void, undefined> {
+  const sink: Sink = { block: new Uint8Array(BLOCK), fill: 0, before: 0, ready: [] };
+  let bytes = 0;
+  let count = 0;
+  for await (const entry of entries) {
+    checkEntry(entry);
+    putMember(sink, entry, count);
+    const offset = sink.before + sink.fill;
+    let digest: string | undefined;
+    if (entry.kind === "file") {
+      const hash = entry.sha256 ? undefined : createHash("sha256");
+      for await (const chunk of content(entry)) {
+        hash?.update(chunk);
+        append(sink, chunk);
+        bytes += chunk.length;
+        if (sink.ready.length === 0) continue;
+        hooks.progress(bytes, count);
+        yield* sink.ready.splice(0);
+      }
+      digest = hash ? hash.digest("hex") : hexDigest(entry);
+      pad(sink);
+    }
+    count++;
+    hooks.entry(indexEntry(entry, offset, digest));
+    if (sink.ready.length > 0) {
+      hooks.progress(bytes, count);
+      yield* sink.ready.splice(0);
+    }
+  }
+  zeros(sink, 2 * UNIT);
+  hooks.progress(bytes, count);
+  hooks.end(sink.before + sink.fill);
+  yield* sink.ready.splice(0);
+  if (sink.fill > 0) yield sink.block.slice(0, sink.fill);
+}
+
+/** The content of a file, checked against `bytes`. */
+async function* content(entry: Entry): AsyncGenerator<U8, void, undefined> {
+  const { body, bytes } = entry;
+  let seen = 0;
+  if (typeof body === "function") {
+    for await (const chunk of body()) {
+      seen += chunk.length;
+      if (seen > bytes) break;
+      yield chunk;
+    }
+  } else if (body) {
+    seen = body.length;
+    if (seen === bytes) yield body;
+  }
+  if (seen !== bytes) {
+    throw new Error(
+      `Cannot archive ${quote(entry.path)}: it gave ${
+        seen > bytes ? "more than" : `${seen} of`
+      } ${bytes} bytes. It changed while it was read; run the backup again`,
+    );
+  }
+}
+
+function hexDigest(entry: Entry): string {
+  const digest = entry.sha256!();
+  if (digest.length !== 32) {
+    throw new TypeError(
+      `Cannot archive ${quote(entry.path)}: its SHA-256 has ${digest.length} bytes, not 32`,
+    );
+  }
+  return digest.toHex();
+}
+
+const TYPES = { file: "0", hardlink: "1", symlink: "2", directory: "5" } as const;
+
+function putMember(sink: Sink, entry: Entry, number: number): void {
+  const path = entry.kind === "directory" ? entry.path + "/" : entry.path;
+  const target = entry.target ?? "";
+  const records = paxRecords(entry, path, target);
+  const seconds = Math.floor(entry.mtimeMs / 1000);
+  if (records.length > 0) putPax(sink, encodePax(records), entry.path, number);
+  putHeader(sink, {
+    path,
+    target,
+    type: TYPES[entry.kind],
+    mode: entry.mode,
+    uid: entry.uid > MAX_ID ? 0 : entry.uid,
+    gid: entry.gid > MAX_ID ? 0 : entry.gid,
+    size: entry.bytes > MAX_LONG ? 0 : entry.bytes,
+    mtime: seconds < 0 || seconds > MAX_LONG ? 0 : seconds,
+    uname: entry.uname,
+    gname: entry.gname,
+  });
+}
+
+/** What ustar has no room for. */
+function paxRecords(entry: Entry, path: string, target: string): [string, string][] {
+  const records: [string, string][] = [];
+  const add = (key: string, value: string): void => void records.push([key, value]);
+  const { mtimeMs, uid, gid, bytes, uname, gname } = entry;
+  if (splitPath(path) < 0 || !fits(path, 256)) add("path", path);
+  if (!fits(target, 100)) add("linkpath", target);
+  if (bytes > MAX_LONG) add("size", String(bytes));
+  if (uid > MAX_ID) add("uid", String(uid));
+  if (gid > MAX_ID) add("gid", String(gid));
+  if (mtimeMs < 0 || mtimeMs % 1000 !== 0 || mtimeMs / 1000 > MAX_LONG) add("mtime", encodeTime(mtimeMs));
+  if (!fits(uname, 31)) add("uname", uname);
+  if (!fits(gname, 31)) add("gname", gname);
+  return records;
+}
+
+function putPax(sink: Sink, content: U8, path: string, number: number): void {
+  if (content.length > EXTRA_LIMIT) {
+    throw new TypeError(`Cannot archive ${quote(path)}: its names need more than ${EXTRA_LIMIT} bytes`);
+  }
+  // The number keeps the members apart for programs that do not know PAX and store them as files.
+  putHeader(sink, {
+    path: `PaxHeaders/${number}`,
+    target: "",
+    type: "x",
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: content.length,
+    mtime: 0,
+    uname: "",
+    gname: "",
+  });
+  append(sink, content);
+  pad(sink);
+}
+
+function putHeader(sink: Sink, fields: Parameters<typeof writeHeader>[2]): void {
+  writeHeader(sink.block, sink.fill, fields);
+  advance(sink, UNIT);
+}
+
+function append(sink: Sink, data: U8): void {
+  for (let at = 0; at < data.length;) {
+    const take = Math.min(BLOCK - sink.fill, data.length - at);
+    sink.block.set(at === 0 && take === data.length ? data : data.subarray(at, at + take), sink.fill);
+    at += take;
+    advance(sink, take);
+  }
+}
+
+/** Blocks are made of zeros, so padding is only moving on. */
+function pad(sink: Sink): void {
+  const over = sink.fill % UNIT;
+  if (over > 0) advance(sink, UNIT - over);
+}
+
+function zeros(sink: Sink, size: number): void {
+  for (let left = size; left > 0; left -= UNIT) advance(sink, UNIT);
+}
+
+function advance(sink: Sink, size: number): void {
+  sink.fill += size;
+  if (sink.fill < BLOCK) return;
+  sink.ready.push(sink.block);
+  sink.before += BLOCK;
+  sink.block = new Uint8Array(BLOCK);
+  sink.fill = 0;
+}
