@@ -108,6 +108,12 @@ for (const [what, policy, ids] of GOLDEN) {
   });
 }
 
+Deno.test("keep() counts the last days of December to the week, and year of weeks, they belong to", () => {
+  // By ISO 8601 the first two are in 2026-W01, the third in 2025-W01.
+  const backups = at("2026-01-02", "2025-12-31", "2025-01-02");
+  assert.deepEqual(kept({ keepWeekly: -1 }, backups), ["2026-01-02", "2025-01-02"]);
+});
+
 Deno.test("keep() says why, and why not", () => {
   const decisions = keep(
     {
@@ -194,22 +200,16 @@ Deno.test("keep() keeps what is pinned, and only there", () => {
 });
 
 Deno.test("keep() keeps the bases of what it keeps, over any number of steps and around a circle", () => {
-  const backups = at("2026-11-20", "2026-11-19", "2026-11-18", "2026-11-17").map((
-    backup,
-    i,
-    all,
-  ): Candidate => ({
-    ...backup,
-    bases: i === 0
-      ? ["2026-11-18", "absent"]
-      : i === 2
-      ? ["2026-11-17"]
-      : i === 3
-      ? ["2026-11-18", all[3]!.id]
-      : [],
-  }));
+  const bases: Readonly<Record<string, readonly string[]>> = {
+    "2026-11-20": ["2026-11-20", "2026-11-18", "absent"],
+    "2026-11-18": ["2026-11-17"],
+    "2026-11-17": ["2026-11-18"],
+  };
+  const backups = at("2026-11-20", "2026-11-19", "2026-11-18", "2026-11-17")
+    .map((backup) => ({ ...backup, bases: bases[backup.id] }));
   const decisions = keep({ keepLast: 1 }, backups, LATER);
   assert.deepEqual(decisions.map((decision) => decision.keep), [true, false, true, true]);
+  assert.deepEqual(reasons(decisions, "2026-11-20"), ["last 1 of 1", "newest"]);
   assert.deepEqual(reasons(decisions, "2026-11-18"), ["base of 2026-11-20"]);
   assert.deepEqual(reasons(decisions, "2026-11-17"), ["base of 2026-11-18"]);
 });
