@@ -1,0 +1,57 @@
+/**
+ * Where backups are kept.
+ *
+ * @module
+ */
+import { resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ConfigError, messageOf } from "../errors.ts";
+import type { Store } from "../stage.ts";
+import { directory } from "./directory.ts";
+import { memory } from "./memory.ts";
+
+export { directory, type DirectoryOptions } from "./directory.ts";
+export { memory } from "./memory.ts";
+export type { ByteRange, Bytes, Lock, PutOptions, Store, StoreItem, U8 } from "../stage.ts";
+
+/** Options of {@linkcode open}. */
+export interface OpenOptions {
+  /** Absolute folder that relative paths start from. Default: the working folder. */
+  readonly base?: string | undefined;
+}
+
+/** Each kind of store: its scheme, and how its URL is read. A new kind is one line here and one file beside this one. */
+const SCHEMES: Readonly<Record<string, (url: string) => Store>> = {
+  file: (url) => directory(fileURLToPath(url)),
+  memory: () => memory(),
+};
+
+/** Schemes that are known but have no store yet. */
+const PLANNED: readonly string[] = ["s3", "sftp", "nats"];
+
+/**
+ * The store that a path or URL means: `./backups`, `/srv/backups`, `file:///srv/backups`, or `memory:` (new and empty each time). Nothing
+ * is read or made yet. Throws {@linkcode ConfigError} for anything else; what follows the scheme is not repeated, since it may hold a secret.
+ */
+export function open(location: string, options: OpenOptions = {}): Store {
+  const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):/.exec(location)?.[1]?.toLowerCase();
+  if (location.trim() === "") throw new ConfigError("Cannot open a store: its path or URL is empty");
+  if (scheme === undefined) {
+    return directory(options.base === undefined ? location : resolve(options.base, location));
+  }
+  const known = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined;
+  if (!known) {
+    const cause = PLANNED.includes(scheme)
+      ? "this kind of store is not available in this version"
+      : "this scheme is not known";
+    const usable = Object.keys(SCHEMES).map((name) => `${name}:`).join(", ");
+    throw new ConfigError(
+      `Cannot open the store "${scheme}:...": ${cause}. Use a path such as "./backups", or one of ${usable}`,
+    );
+  }
+  try {
+    return known(location);
+  } catch (cause) {
+    throw new ConfigError(`Cannot open the store "${location}": ${messageOf(cause)}`, { cause });
+  }
+}
