@@ -41,9 +41,7 @@ export function streamFile(
         const chunk = new Uint8Array(Math.min(CHUNK_BYTES, range.end - at));
         const count = await readFull(file, chunk);
         if (count < chunk.length) {
-          throw new StoreError(
-            `Cannot read on: the file ends at byte ${at + count}, before byte ${range.end}`,
-          );
+          throw new Error(`the file was cut while it was read: it ends at byte ${at + count}`);
         }
         at += count;
         if (at === range.end) close();
