@@ -1,0 +1,274 @@
+/**
+ * Reads an archive's entries into staged trees, and looks through its index beforehand where there is one.
+ *
+ * @module
+ */
+import { statfsSync } from "node:fs";
+import { dirname } from "node:path";
+import { setImmediate } from "node:timers";
+import { formatBytes } from "../bytes.ts";
+import { ExistsError, IntegrityError, NotFoundError, StoreError } from "../errors.ts";
+import type { Context, Entry, Files, IndexEntry } from "../stage.ts";
+import type { Tree } from "./place.ts";
+import { type Preview, preview, shownPath } from "./report.ts";
+import { checkPath, counter, isStaging, quote, type Selection, type Spot } from "./select.ts";
+
+/** What is known before the first byte is written. */
+export interface Survey {
+  /** Contents whose first name is not wanted but another one is: the first name, and where the content goes. */
+  readonly rescued: ReadonlyMap<string, Spot>;
+  /** The wanted content in bytes; undefined without an index. */
+  readonly bytes: number | undefined;
+}
+
+type Visit = (entry: Entry | IndexEntry, spot: Spot) => void;
+
+/**
+ * Goes through the index, if there is one: everything that can be refused before a byte is written is refused here.
+ * Throws {@linkcode IntegrityError}, {@linkcode ExistsError}, {@linkcode NotFoundError}.
+ */
+export async function survey(files: Files, context: Context, selection: Selection): Promise<Survey> {
+  if (!files.listing) return { rescued: new Map(), bytes: undefined };
+  const rescued = new Map<string, Spot>();
+  const look = preview(selection, context.want);
+  let bytes = 0;
+  const visit: Visit = (entry, spot) => {
+    bytes += entry.bytes;
+    look.look(entry, spot);
+    const { kind, target } = entry;
+    if (kind !== "hardlink" || target === undefined || rescued.has(target)) return;
+    if (!reaches(selection, target)) rescued.set(target, spot);
+  };
+  await scan(files.listing(), context, selection, visit);
+  refuseConflicts(look, selection);
+  return { rescued, bytes };
+}
+
+/** Reports what a restore would do with each wanted entry. Without an index it reads the archive to its end. */
+export async function dryRun(files: Files, context: Context, selection: Selection): Promise<void> {
+  const look = preview(selection, context.want);
+  await scan(files.listing ? files.listing() : files.entries(), context, selection, (entry, spot) => {
+    const action = look.look(entry, spot);
+    const shown = shownPath(selection.places[spot.place]!, spot.path);
+    if (shown !== "") context.want.report?.(shown, action);
+  });
+  warnUnmatched(context, selection);
+  refuseConflicts(look, selection);
+}
+
+async function scan(
+  entries: AsyncIterable<Entry | IndexEntry>,
+  context: Context,
+  selection: Selection,
+  visit: Visit,
+): Promise<void> {
+  const count = counter(context.want.limits);
+  const pause = pauser(context.signal);
+  let any = false;
+  for await (const entry of entries) {
+    checkPath(entry.path, "the entry", context.want.limits);
+    const wanted = selection.wanted(entry.path) && !isStaging(entry.path);
+    count(entry, wanted);
+    const spot = wanted ? selection.spot(entry.path) : undefined;
+    if (spot) {
+      any = true;
+      visit(entry, spot);
+    }
+    await pause();
+  }
+  requireAny(any, context);
+}
+
+function reaches(selection: Selection, path: string): boolean {
+  return selection.wanted(path) && selection.spot(path) !== undefined;
+}
+
+/** Throws when nothing was wanted. */
+function requireAny(any: boolean, context: Context): void {
+  const { only, strip } = context.want;
+  if (!any && (only.length > 0 || strip > 0)) {
+    const what = only.length > 0
+      ? `matches ${only.map(quote).join(", ")}`
+      : `has more than ${strip} path parts`;
+    throw new NotFoundError(
+      `Cannot restore: nothing in the backup ${what}. Nothing was changed; see its names with --dry-run and no --only`,
+    );
+  }
+}
+
+function warnUnmatched(context: Context, selection: Selection): void {
+  for (const glob of selection.unmatched()) {
+    context.log.warn("unmatched", `Nothing in the backup matches ${quote(glob)}`);
+  }
+}
+
+/** Throws {@linkcode ExistsError} naming the first conflicts. */
+export function refuseConflicts(look: Pick<Preview, "conflicts">, selection: Selection): void {
+  const { first, count } = look.conflicts();
+  if (count === 0) return;
+  const into = selection.places.map(({ shown }) => quote(shown)).join(", ");
+  const names = first.map(quote).join(", ") +
+    (count > first.length ? ` and ${count - first.length} more` : "");
+  throw new ExistsError(
+    `Cannot restore into ${into}: ${count === 1 ? "this exists" : `${count} things exist`} ` +
+      `already: ${names}. ` +
+      "Nothing was changed. Use --conflict skip or --conflict overwrite, or another folder",
+  );
+}
+
+/** Throws when the index says that the content will not fit. `staged` are the staging folders. */
+export function checkSpace(bytes: number | undefined, staged: readonly string[]): void {
+  for (const path of bytes === undefined ? [] : staged.slice(0, 1)) {
+    let free: number;
+    try {
+      const { bavail, bsize } = statfsSync(path);
+      free = bavail * bsize;
+    } catch {
+      return; // not every file system (or permission set) tells
+    }
+    if (bytes! > free) {
+      throw new StoreError(
+        `Cannot restore: ${formatBytes(bytes!)} are needed and ${formatBytes(free)} are free in ${
+          quote(dirname(path))
+        }. ` +
+          "Nothing was changed; free space or choose another target",
+      );
+    }
+  }
+}
+
+/** Writes every wanted entry into its tree. Returns when the archive has ended, that is, when all of it is verified. */
+export async function fill(
+  files: Files,
+  context: Context,
+  selection: Selection,
+  trees: readonly Tree[],
+  { rescued }: Survey,
+): Promise<void> {
+  const { limits } = context.want;
+  const count = counter(limits);
+  const pause = pauser(context.signal);
+  const above = folderStack();
+  const moved = new Map<string, Spot>();
+  let entries = 0;
+  let bytes = 0;
+  let told = 0;
+  async function tick(more: number): Promise<void> {
+    bytes += more;
+    if (bytes - told >= 1 << 20) {
+      told = bytes;
+      context.progress({ phase: "restore", bytes, entries });
+    }
+    await pause();
+  }
+
+  for await (const entry of files.entries()) {
+    checkPath(entry.path, "the entry", limits);
+    if (isStaging(entry.path)) {
+      context.log.warn(
+        "staging",
+        `Left out ${quote(entry.path)}: it was a restore under way when the backup was made`,
+      );
+      continue;
+    }
+    const wanted = selection.wanted(entry.path);
+    const kept = rescued.get(entry.path);
+    count(entry, wanted || kept !== undefined);
+    if (entry.kind === "directory" && context.want.only.length > 0) above.push(entry);
+    const spot = wanted ? selection.spot(entry.path) ?? kept : kept;
+    if (spot) {
+      entries++;
+      if (kept) moved.set(entry.path, kept);
+      if (context.want.only.length > 0) above.make(entry.path, selection, trees);
+      await put(entry, spot, trees, tick);
+      if (entry.body instanceof Uint8Array) bytes += entry.bytes;
+    }
+    await tick(0);
+  }
+  requireAny(entries > 0, context);
+  warnUnmatched(context, selection);
+  for (const made of trees) made.finish();
+  context.progress({ phase: "restore", bytes, entries });
+
+  async function put(entry: Entry, spot: Spot, all: readonly Tree[], ticks: typeof tick): Promise<void> {
+    checkEntry(entry);
+    const into = all[spot.place]!;
+    switch (entry.kind) {
+      case "directory":
+        return into.directory(spot.path, entry, true);
+      case "file":
+        return await into.file(spot.path, entry, ticks);
+      case "symlink":
+        return into.symlink(spot.path, entry);
+      case "hardlink": {
+        checkPath(entry.target ?? "", `the hard link ${quote(entry.path)} to`, limits);
+        const from = origin(entry, selection, moved);
+        if (from.place === spot.place && from.path === spot.path && moved.has(entry.target!)) return;
+        return into.hardlink(spot.path, entry, all[from.place]!, from.path);
+      }
+      default:
+        throw new IntegrityError(
+          `Cannot restore ${quote(entry.path)}: only files, folders and links are restored, not ${
+            quote(String(entry.kind))
+          }`,
+        );
+    }
+  }
+}
+
+/** Where a hard link's content has gone. */
+function origin(entry: Entry, selection: Selection, moved: ReadonlyMap<string, Spot>): Spot {
+  const target = entry.target!;
+  const spot = moved.get(target) ?? (selection.wanted(target) ? selection.spot(target) : undefined);
+  if (spot) return spot;
+  throw new NotFoundError(
+    `Cannot restore ${quote(entry.path)}: it is a hard link to ${
+      quote(target)
+    }, which is left out. Add --only ${quote(target)}`,
+  );
+}
+
+function checkEntry(entry: Entry): void {
+  const { mode, mtimeMs, bytes } = entry;
+  const fine = Number.isInteger(mode) && mode >= 0 && mode <= 0o7777 && Number.isFinite(mtimeMs) &&
+    Math.abs(mtimeMs) <= 8.64e15 && Number.isSafeInteger(bytes) && bytes >= 0;
+  if (fine) return;
+  throw new IntegrityError(`Cannot restore ${quote(entry.path)}: its mode, time or size is impossible`);
+}
+
+/** The folders above the current entry, so that those made on the way to a wanted one get their own metadata. */
+function folderStack(): {
+  push: (entry: Entry) => void;
+  make: (path: string, selection: Selection, trees: readonly Tree[]) => void;
+} {
+  let stack: Entry[] = [];
+  return {
+    push: (entry) => {
+      stack = stack.filter(({ path }) => entry.path.startsWith(path + "/"));
+      stack.push(entry);
+    },
+    make: (path, selection, trees) => {
+      for (const folder of stack) {
+        if (!path.startsWith(folder.path + "/")) continue;
+        const spot = selection.spot(folder.path);
+        if (spot) trees[spot.place]!.directory(spot.path, folder, false);
+      }
+    },
+  };
+}
+
+/** Lets timers and signals in every 16 ms, and stops when the run is cancelled. */
+function pauser(signal: AbortSignal): () => Promise<void> | void {
+  let last = performance.now();
+  return () => {
+    const now = performance.now();
+    if (now - last < 16) return;
+    return new Promise((resolve, reject) =>
+      setImmediate(() => {
+        last = performance.now();
+        if (signal.aborted) reject(signal.reason);
+        else resolve();
+      })
+    );
+  };
+}

@@ -1,0 +1,286 @@
+/**
+ * Writes entries into a fresh, private folder. Hostile-input code: nothing is followed, nothing is replaced, nothing leaves.
+ *
+ * While it works the folder holds only directories and regular files (symlinks are made last, when no write can go through
+ * one), so a path whose parents are plain names cannot lead anywhere else.
+ *
+ * @module
+ */
+import * as fs from "node:fs";
+import { IntegrityError, StoreError } from "../errors.ts";
+import type { Entry, U8 } from "../stage.ts";
+import { ownerOf, type Owners } from "./owner.ts";
+import { parentOf, quote } from "./select.ts";
+
+/** What a directory or link gets when everything is in place. */
+type Meta = Pick<Entry, "path" | "mode" | "mtimeMs" | "uid" | "gid" | "uname" | "gname">;
+
+/** A tree under construction. */
+export interface Tree {
+  /** The folder, or for a root that is a file, the file. */
+  readonly root: string;
+  /** Makes the directory and those above it; the metadata is set by `finish`. */
+  readonly directory: (path: string, meta: Meta | undefined, asked: boolean) => void;
+  /** Makes a file of `entry.bytes` bytes; a stream is read to its end. `tick` is awaited between chunks. */
+  readonly file: (path: string, entry: Entry, tick: (bytes: number) => Promise<void>) => Promise<void>;
+  /** Makes a symlink, at the end. */
+  readonly symlink: (path: string, entry: Entry) => void;
+  /** Gives a file that was made before a second name. `from` is in `source`, usually the same tree. */
+  readonly hardlink: (path: string, entry: Entry, source: Tree, from: string) => void;
+  /** The symlink that will be made at a path. */
+  readonly pending: (path: string) => Entry | undefined;
+  /** Whether the archive itself asked for this directory, so that an existing one takes its mode and time. */
+  readonly asked: (path: string) => boolean;
+  /** Makes the symlinks, then sets modes and times of directories, deepest first. */
+  readonly finish: () => void;
+}
+
+interface Folder {
+  meta: Meta | undefined;
+  asked: boolean;
+}
+
+const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = fs.constants;
+const FILE_FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+
+/** Opens a tree at `root`, which must not exist; its parent must be private (mode 0700). `umask` is the process's. */
+export function tree(root: string, umask: number, owners: Owners | undefined): Tree {
+  const folders = new Map<string, Folder>();
+  const links = new Map<string, Entry>();
+  const abs = (path: string): string => path === "" ? root : `${root}/${path}`;
+
+  function ensure(path: string, child: string, self = false): void {
+    if (folders.has(path)) return;
+    if (links.has(path)) {
+      throw new IntegrityError(
+        `Cannot restore ${quote(child)}: ${
+          quote(path)
+        } above it is a symbolic link of the same archive, and links are not followed`,
+      );
+    }
+    if (path !== "") ensure(parentOf(path), child);
+    try {
+      fs.mkdirSync(abs(path), 0o700);
+    } catch (cause) {
+      if (codeOf(cause) !== "EEXIST") throw fault(child, cause);
+      if (self) throw twice(child, cause);
+      throw new IntegrityError(
+        `Cannot restore ${quote(child)}: ${
+          quote(path)
+        } is a file of the same archive (or differs from another name only by case), not a folder`,
+        { cause },
+      );
+    }
+    folders.set(path, { meta: undefined, asked: false });
+  }
+
+  function above(path: string, entry: Meta): void {
+    if (links.has(path)) throw twice(entry.path);
+    if (path !== "") ensure(parentOf(path), entry.path);
+  }
+
+  async function file(path: string, entry: Entry, tick: (bytes: number) => Promise<void>): Promise<void> {
+    above(path, entry);
+    let fd: number;
+    try {
+      fd = fs.openSync(abs(path), FILE_FLAGS, entry.mode & 0o777);
+    } catch (cause) {
+      if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause);
+      throw fault(entry.path, cause);
+    }
+    try {
+      await write(fd, entry, tick);
+      own(entry, owners, (uid, gid) => fs.fchownSync(fd, uid, gid));
+      const mode = allowed(entry.mode, owners);
+      // The kernel took the umask off; and a change of owner drops set-uid bits.
+      if ((mode & (umask | 0o7000)) !== 0) guard(entry.path, () => fs.fchmodSync(fd, mode));
+      guard(entry.path, () => setTimes(abs(path), entry.mtimeMs, fd));
+    } finally {
+      fs.closeSync(fd);
+    }
+  }
+
+  function hardlink(path: string, entry: Entry, source: Tree, from: string): void {
+    above(path, entry);
+    const link = source.pending(from);
+    if (link) return void links.set(path, { ...link, path: entry.path });
+    const target = from === "" ? source.root : `${source.root}/${from}`;
+    if (!fs.lstatSync(target, { throwIfNoEntry: false })?.isFile()) {
+      throw new IntegrityError(
+        `Cannot restore the hard link ${quote(entry.path)}: ${
+          quote(entry.target ?? "")
+        } is not an earlier file of the archive`,
+      );
+    }
+    try {
+      fs.linkSync(target, abs(path));
+    } catch (cause) {
+      if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause);
+      throw fault(entry.path, cause);
+    }
+  }
+
+  return {
+    root,
+    file,
+    hardlink,
+    directory: (path, meta, asked) => {
+      const name = meta?.path ?? path;
+      if (links.has(path) || (asked && folders.get(path)?.asked)) throw twice(name);
+      ensure(path, name, true);
+      const folder = folders.get(path)!;
+      folder.meta ??= meta;
+      if (asked) {
+        folder.meta = meta;
+        folder.asked = true;
+      }
+    },
+    symlink: (path, entry) => {
+      above(path, entry);
+      if (fs.lstatSync(abs(path), { throwIfNoEntry: false })) throw twice(entry.path);
+      if (!entry.target || entry.target.includes("\0") || !entry.target.isWellFormed()) {
+        throw new IntegrityError(
+          `Cannot restore the symbolic link ${quote(entry.path)}: its target is not a path`,
+        );
+      }
+      links.set(path, entry);
+    },
+    pending: (path) => links.get(path),
+    asked: (path) => folders.get(path)?.asked ?? false,
+    finish: () => {
+      for (const [path, entry] of links) makeLink(abs(path), entry, owners);
+      const paths = [...folders.keys()].sort((a, b) => depth(b) - depth(a));
+      for (const path of paths) settle(abs(path), folders.get(path)!.meta, owners);
+    },
+  };
+}
+
+async function write(fd: number, entry: Entry, tick: (bytes: number) => Promise<void>): Promise<void> {
+  const { body } = entry;
+  let size = 0;
+  if (body instanceof Uint8Array) {
+    size = body.length;
+    guard(entry.path, () => writeAll(fd, body));
+  } else if (body) {
+    for await (const chunk of body()) {
+      size += chunk.length;
+      if (size > entry.bytes) break;
+      guard(entry.path, () => writeAll(fd, chunk));
+      await tick(chunk.length);
+    }
+  }
+  if (size !== entry.bytes) {
+    throw new IntegrityError(
+      `Cannot restore ${quote(entry.path)}: its content is ${
+        size > entry.bytes ? "longer" : "shorter"
+      } than the ${entry.bytes} bytes its header says`,
+    );
+  }
+}
+
+function writeAll(fd: number, bytes: U8): void {
+  for (let at = 0; at < bytes.length;) at += fs.writeSync(fd, bytes, at, bytes.length - at);
+}
+
+function makeLink(path: string, entry: Entry, owners: Owners | undefined): void {
+  try {
+    fs.symlinkSync(entry.target!, path);
+  } catch (cause) {
+    if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause);
+    throw fault(entry.path, cause);
+  }
+  own(entry, owners, (uid, gid) => fs.lchownSync(path, uid, gid));
+  guard(entry.path, () => {
+    // Deno refuses negative fractions here, so a link from before 1970 gets whole seconds.
+    const ms = entry.mtimeMs < 0 ? Math.floor(entry.mtimeMs / 1000) * 1000 : entry.mtimeMs;
+    fs.lutimesSync(path, new Date(ms), new Date(ms));
+  });
+}
+
+/** A folder nobody asked for is made as mkdir would: 0755, now. */
+function settle(path: string, meta: Meta | undefined, owners: Owners | undefined): void {
+  if (meta) own(meta, owners, (uid, gid) => fs.chownSync(path, uid, gid));
+  guard(meta?.path ?? path, () => {
+    fs.chmodSync(path, meta ? allowed(meta.mode, owners) : 0o755);
+    if (meta) setTimes(path, meta.mtimeMs);
+  });
+}
+
+/** Sets access and modification time, to the millisecond. */
+export function setTimes(path: string, ms: number, fd?: number): void {
+  if (ms < 0 || fd === undefined) {
+    // Deno's numbers before 1970 mean "now"; its Dates are right, but only by path.
+    fs.utimesSync(path, new Date(ms), new Date(ms));
+  } else {
+    // Deno cuts fractions off: half a millisecond more keeps 0.123 from becoming 0.122.
+    fs.futimesSync(fd, (ms + 0.5) / 1000, (ms + 0.5) / 1000);
+  }
+}
+
+/** Set-uid and set-gid mean something only with the recorded owner, so they need root, as in tar. */
+function allowed(mode: number, owners: Owners | undefined): number {
+  return owners ? mode & 0o7777 : mode & 0o1777;
+}
+
+function own(meta: Meta, owners: Owners | undefined, change: (uid: number, gid: number) => void): void {
+  if (!owners) return;
+  const { uid, gid } = ownerOf(meta, owners);
+  if (uid === owners.uid && gid === owners.gid) return;
+  try {
+    change(uid, gid);
+  } catch (error) {
+    owners.refused(meta.path, error);
+  }
+}
+
+function depth(path: string): number {
+  if (path === "") return 0;
+  let parts = 1;
+  for (let at = path.indexOf("/"); at >= 0; at = path.indexOf("/", at + 1)) parts++;
+  return parts;
+}
+
+function twice(path: string, cause?: unknown): IntegrityError {
+  return new IntegrityError(
+    `Cannot restore ${quote(path)}: the archive holds this name twice (or names that differ only by case)`,
+    { cause },
+  );
+}
+
+function guard(path: string, work: () => void): void {
+  try {
+    work();
+  } catch (cause) {
+    throw fault(path, cause);
+  }
+}
+
+/** The code of a system error, or "". */
+export function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error ? String(error.code) : "";
+}
+
+/** A system error while writing, in words. */
+export function fault(path: string, cause: unknown): Error {
+  const code = codeOf(cause);
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new StoreError(
+      `Cannot restore ${
+        quote(path)
+      }: the disk is full. The target is as it was; free space or choose another target`,
+      { cause },
+    );
+  }
+  if (code === "ENAMETOOLONG" || code === "EINVAL" || code === "EILSEQ") {
+    return new IntegrityError(
+      `Cannot restore ${quote(path)}: this file system cannot hold such a name (${code})`,
+      { cause },
+    );
+  }
+  return new StoreError(
+    `Cannot restore ${quote(path)}: ${
+      code || String(cause)
+    }. The target is as it was; see that the folder can be written`,
+    { cause },
+  );
+}

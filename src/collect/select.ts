@@ -1,0 +1,269 @@
+/**
+ * What of an archive is wanted, and where it goes: path checks, globs, strip, limits. Pure but for looking at the target.
+ *
+ * @module
+ */
+import { lstatSync, realpathSync, statSync } from "node:fs";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import picomatch from "picomatch";
+import { ConfigError, ExistsError, IntegrityError, NotFoundError } from "../errors.ts";
+import type { Entry, IndexEntry, Limits, Want } from "../stage.ts";
+
+/** Where a collected root lies in the archive (`path`) and where it came from (`source`, absolute). */
+type Root = Readonly<Record<"path" | "source", string>>;
+
+/** One place that is swapped as a whole. */
+export interface Place {
+  /** Stored path of the root that goes here; "" for everything. */
+  readonly prefix: string;
+  /** What is swapped: the target, or its first folder that does not exist yet. */
+  readonly target: string;
+  /** Where the content starts below `target`: "" unless folders above it are missing as well. */
+  readonly inner: string;
+  /** What the operator named, for messages. */
+  readonly shown: string;
+}
+
+/** Where an entry goes. */
+export interface Spot {
+  /** Number of the place. */
+  readonly place: number;
+  /** Path below `target`; "" is the target itself. */
+  readonly path: string;
+}
+
+/** Answers for each entry whether it is wanted, and where it goes. */
+export interface Selection {
+  /** The places. */
+  readonly places: readonly Place[];
+  /** Where a stored path goes, wanted or not; undefined when strip drops it. */
+  readonly spot: (path: string) => Spot | undefined;
+  /** Whether `--only` asks for it. */
+  readonly wanted: (path: string) => boolean;
+  /** Globs that no path has matched so far. */
+  readonly unmatched: () => readonly string[];
+}
+
+const STAGING = /(?:^|\/)\.(?:[^/]*\.)?holdfast-[0-9a-f]{16}(?:\/|$)/;
+
+/** Whether a stored path is, or is inside, a staging folder of an unfinished restore: never restored as such. */
+export function isStaging(path: string): boolean {
+  return STAGING.test(path);
+}
+
+/** A name as it may stand in a message: quoted, without anything a terminal would act on, at most 200 characters. */
+export function quote(name: string): string {
+  const short = name.length > 200 ? `${name.slice(0, 150)}...${name.slice(-40)}` : name;
+  return JSON.stringify(short).replace(
+    /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/**
+ * Checks a stored path: relative, no empty, "." or ".." part, no NUL, well-formed, at most `limits.pathBytes` bytes of
+ * UTF-8. Throws {@linkcode IntegrityError} naming it.
+ */
+export function checkPath(path: string, what: string, limits: Limits): void {
+  const fault = pathFault(path, limits);
+  if (fault) throw new IntegrityError(`Cannot restore ${what} ${quote(path)}: ${fault}`);
+}
+
+function pathFault(path: string, limits: Limits): string | undefined {
+  if (path === "") return "the name is empty";
+  if (path.length * 3 > limits.pathBytes && new TextEncoder().encode(path).length > limits.pathBytes) {
+    return `its name is longer than ${limits.pathBytes} bytes. Raise --limit-path if you trust this backup`;
+  }
+  if (path.includes("\0")) return "its name holds a NUL byte";
+  if (!path.isWellFormed()) return "its name is not Unicode";
+  if (path.startsWith("/")) return "an absolute name would leave the target";
+  for (const part of path.split("/")) {
+    if (part === "..") return 'a name with ".." would leave the target';
+    if (part === "" || part === ".") return "its name is not in canonical form";
+    if (Deno.build.os === "windows" && /[\\:<>"|?*]/.test(part)) return "its name is not possible on Windows";
+  }
+  return undefined;
+}
+
+/**
+ * Counts entries, and bytes of the wanted ones, against the limits. Throws {@linkcode IntegrityError} with the way to raise
+ * the one that broke.
+ */
+export function counter(limits: Limits): (entry: Entry | IndexEntry, wanted: boolean) => void {
+  let entries = 0;
+  let bytes = 0;
+  return (entry, wanted) => {
+    if (++entries > limits.entries) {
+      throw new IntegrityError(
+        `Cannot restore: the backup holds more than ${limits.entries} entries. Raise --limit-entries if you trust it`,
+      );
+    }
+    if (wanted) bytes += entry.bytes;
+    if (bytes > limits.bytes) {
+      throw new IntegrityError(
+        `Cannot restore: the backup unfolds to more than ${limits.bytes} bytes. Raise --limit-bytes if you trust it`,
+      );
+    }
+  };
+}
+
+/** Reads the request. Throws {@linkcode ConfigError} when it is wrong in itself. */
+export function select(want: Want, roots: readonly Root[]): Selection {
+  if (want.inPlace && (want.strip > 0 || want.into !== undefined)) {
+    throw new ConfigError(
+      "Cannot restore in place with --into or --strip: leave them out, or leave out --in-place",
+    );
+  }
+  if (!want.inPlace && want.into === undefined) {
+    throw new ConfigError("Cannot restore: no target. Pass --into DIR or --in-place");
+  }
+  if (want.into !== undefined && !isAbsolute(want.into)) {
+    throw new ConfigError(`Cannot restore into ${quote(want.into)}: the target must be an absolute path`);
+  }
+  const places = want.inPlace ? roots.map(rootPlace) : [intoPlace(want.into!)];
+  if (places.length === 0) {
+    throw new NotFoundError(
+      "Cannot restore in place: the backup does not say where it came from. Use --into DIR",
+    );
+  }
+  return { places, spot: (path) => spotOf(path, places, want), ...globs(want.only) };
+}
+
+function spotOf(path: string, places: readonly Place[], want: Want): Spot | undefined {
+  if (!want.inPlace) {
+    const rest = strip(path, want.strip);
+    return rest === undefined ? undefined : { place: 0, path: below(places[0]!.inner, rest) };
+  }
+  for (let place = 0; place < places.length; place++) {
+    const { prefix, inner } = places[place]!;
+    if (path === prefix) return { place, path: inner };
+    if (path.startsWith(prefix + "/")) return { place, path: below(inner, path.slice(prefix.length + 1)) };
+  }
+  throw new NotFoundError(
+    `Cannot restore ${quote(path)} in place: the backup does not say where it came from. Use --into DIR`,
+  );
+}
+
+function below(folder: string, path: string): string {
+  if (folder === "") return path;
+  return path === "" ? folder : `${folder}/${path}`;
+}
+
+/** The path without `count` leading parts: "" for one of exactly that many parts, undefined for one of fewer. */
+function strip(path: string, count: number): string | undefined {
+  let at = 0;
+  for (let i = 0; i < count; i++) {
+    const next = path.indexOf("/", at);
+    if (next < 0) return i === count - 1 ? "" : undefined;
+    at = next + 1;
+  }
+  return path.slice(at);
+}
+
+function globs(only: readonly string[]): Pick<Selection, "wanted" | "unmatched"> {
+  const tests = only.map((glob) => picomatch(glob.replace(/\/+$/, ""), { dot: true, nonegate: true }));
+  const hit = only.map(() => false);
+  let folder = "";
+  let inside = false;
+  function matches(path: string): boolean {
+    let any = false;
+    tests.forEach((test, i) => {
+      // A plain name with glob characters in it still means itself.
+      if (path === only[i] || test(path)) any = hit[i] = true;
+    });
+    return any;
+  }
+  function insideMatch(path: string): boolean {
+    if (path === "") return false;
+    if (path !== folder) {
+      inside = insideMatch(parentOf(path)) || matches(path);
+      folder = path;
+    }
+    return inside;
+  }
+  return {
+    wanted: (path) => tests.length === 0 || insideMatch(parentOf(path)) || matches(path),
+    unmatched: () => only.filter((_, i) => !hit[i]),
+  };
+}
+
+/** The folder part of a stored path; "" at the top. */
+export function parentOf(path: string): string {
+  const at = path.lastIndexOf("/");
+  return at < 0 ? "" : path.slice(0, at);
+}
+
+function intoPlace(into: string): Place {
+  if (!lstatSync(into, { throwIfNoEntry: false })) return absentPlace(into, "");
+  const target = realpathSync(into);
+  if (!statSync(target).isDirectory()) {
+    throw new ExistsError(`Cannot restore into ${quote(into)}: it is not a folder. Choose another target`);
+  }
+  return { prefix: "", target, inner: "", shown: into };
+}
+
+function rootPlace(root: Root): Place {
+  if (!isAbsolute(root.source) || resolve(root.source) !== root.source) {
+    throw new IntegrityError(
+      `Cannot restore ${quote(root.path)} in place: ${quote(root.source)} is not an absolute path`,
+    );
+  }
+  return absentPlace(root.source, root.path);
+}
+
+/** The place of a path that may be absent: its first missing folder is what will be swapped in. */
+function absentPlace(path: string, prefix: string): Place {
+  let above = dirname(path);
+  const missing = [basename(path)];
+  while (above !== dirname(above) && !statSync(above, { throwIfNoEntry: false })) {
+    missing.unshift(basename(above));
+    above = dirname(above);
+  }
+  if (!statSync(above).isDirectory()) {
+    throw new ExistsError(
+      `Cannot restore into ${quote(path)}: ${quote(above)} is not a folder. Choose another target`,
+    );
+  }
+  return {
+    prefix,
+    target: join(realpathSync(above), missing[0]!),
+    inner: missing.slice(1).join("/"),
+    shown: path,
+  };
+}
+
+/** What stands where an entry would go. */
+export type Standing = "absent" | "folder" | "conflict";
+
+/**
+ * Looks at a target: "folder" is a directory where the entry is one too, "conflict" anything else that exists, at the path or
+ * above it. Symlinks are never followed. `at` is where the conflict stands.
+ */
+export function prober(
+  target: string,
+): (path: string, directory: boolean) => { standing: Standing; at: string } {
+  const known = new Map<string, { standing: Standing; at: string }>();
+  function look(path: string): { standing: Standing; at: string } {
+    const stat = lstatSync(path === "" ? target : join(target, path), { throwIfNoEntry: false });
+    if (!stat) return { standing: "absent", at: path };
+    return { standing: stat.isDirectory() ? "folder" : "conflict", at: path };
+  }
+  function folder(path: string): { standing: Standing; at: string } {
+    const seen = known.get(path);
+    if (seen) return seen;
+    const above = path === "" ? undefined : folder(parentOf(path));
+    const found = above && above.standing !== "folder" ? above : look(path);
+    known.set(path, found);
+    return found;
+  }
+  return (path, directory) => {
+    if (directory || path === "") {
+      const found = folder(path);
+      return found.standing === "folder" && !directory ? { standing: "conflict", at: path } : found;
+    }
+    const above = folder(parentOf(path));
+    if (above.standing !== "folder") return above;
+    const found = look(path);
+    return found.standing === "absent" ? found : { standing: "conflict", at: path };
+  };
+}

@@ -1,0 +1,177 @@
+/**
+ * Plans how a staged tree takes its place: one rename where nothing stands in the way, else a merge, topmost things first.
+ * Planning changes nothing; all conflicts are known when it ends.
+ *
+ * @module
+ */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { StoreError } from "../errors.ts";
+import type { Conflict } from "../stage.ts";
+import {
+  beginJournal,
+  type FolderMeta,
+  type Journal,
+  type Move,
+  perform,
+  type Step,
+  type Touch,
+} from "./journal.ts";
+import { quote } from "./select.ts";
+import type { Mounts, Staging } from "./staging.ts";
+
+/** What a swap will do at one place. */
+export interface Plan {
+  /** Renames, in order. */
+  readonly moves: Move[];
+  /** Existing folders that change. */
+  readonly touches: Touch[];
+  /** Paths below the target that stand in the way, under "error". */
+  readonly conflicts: string[];
+  /** Paths below the target that stay as they are, under "skip". */
+  readonly skipped: string[];
+}
+
+/** How to plan. */
+export interface PlanOptions {
+  /** What to do with existing things. */
+  readonly conflict: Conflict;
+  /** Whether the archive itself holds this directory, so that an existing one takes its metadata under "overwrite". */
+  readonly asked: (path: string) => boolean;
+  /** Where other file systems begin. */
+  readonly mounts: Mounts;
+  /** Whether owners are restored. */
+  readonly owners: boolean;
+}
+
+/** Compares `staging`/new with its target. */
+export function planSwap(staging: Staging, options: PlanOptions): Plan {
+  const { target } = staging.owner;
+  const top = join(staging.path, "new");
+  const plan: Plan = { moves: [], touches: [], conflicts: [], skipped: [] };
+  let aside = 0;
+
+  function visit(path: string): void {
+    const from = path === "" ? top : `${top}/${path}`;
+    const to = path === "" ? target : join(target, path);
+    const here = fs.lstatSync(to, { throwIfNoEntry: false });
+    if (!here) return void plan.moves.push({ from, to });
+    const staged = fs.lstatSync(from);
+    if (here.isDirectory() && staged.isDirectory()) return merge(path, from, to, here, staged);
+    if (options.conflict === "error") return void plan.conflicts.push(path);
+    if (options.conflict === "skip") return void plan.skipped.push(path);
+    if (here.isDirectory()) refuseMounts(to, here.dev, options.mounts);
+    plan.moves.push({ from, to, old: join(staging.path, "old", String(aside++)) });
+  }
+
+  function merge(path: string, from: string, to: string, here: fs.Stats, staged: fs.Stats): void {
+    const before = metaOf(here);
+    const apply = options.conflict === "overwrite" && options.asked(path);
+    if (path === "" && replaceable(staging, to, options.mounts)) {
+      // The one folder nobody has put anything in: the new one takes its place whole, with its mode unless asked otherwise.
+      if (!options.asked("")) dress(from, before, options.owners);
+      plan.moves.push({ from, to, empty: true });
+      plan.touches.push({ folder: to, before });
+      return;
+    }
+    const items = fs.readdirSync(from).sort();
+    if (items.length > 0 && here.dev !== staged.dev || (path !== "" && isMount(to, options.mounts))) {
+      throw new StoreError(
+        `Cannot restore into ${quote(to)}: it is another file system than ${
+          quote(target)
+        }, and a swap cannot span two. ` +
+          "Restore that folder on its own (--only and --into)",
+      );
+    }
+    const after = apply
+      ? { ...metaOf(staged), ...(options.owners ? {} : { uid: here.uid, gid: here.gid }) }
+      : undefined;
+    plan.touches.push({ folder: to, before, ...(after ? { after } : {}) });
+    for (const name of items) visit(path === "" ? name : `${path}/${name}`);
+  }
+
+  visit("");
+  return plan;
+}
+
+function isMount(path: string, mounts: Mounts): boolean {
+  return mounts.known && mounts.isMount(path);
+}
+
+/** An empty folder that can be replaced as a whole: no mount point, and not the one the staging folder lies in. */
+function replaceable(staging: Staging, target: string, mounts: Mounts): boolean {
+  return !staging.path.startsWith(join(target, "/")) && !mounts.isMount(target) &&
+    fs.readdirSync(target).length === 0;
+}
+
+function dress(folder: string, meta: FolderMeta, owners: boolean): void {
+  if (owners) fs.chownSync(folder, meta.uid, meta.gid);
+  fs.chmodSync(folder, meta.mode);
+}
+
+/** Moving a folder aside and removing it must not reach into what is mounted in it. */
+function refuseMounts(path: string, dev: number, mounts: Mounts): void {
+  const point = mounts.below(path) ?? (mounts.isMount(path) && mounts.known ? path : foreign(path, dev));
+  if (point !== undefined) {
+    throw new StoreError(`Cannot replace ${quote(path)}: ${quote(point)} is a mount point. Unmount it first`);
+  }
+}
+
+function foreign(path: string, dev: number): string | undefined {
+  for (const item of fs.readdirSync(path, { withFileTypes: true })) {
+    if (!item.isDirectory()) continue;
+    const child = join(path, item.name);
+    if (fs.lstatSync(child).dev !== dev) return child;
+    const found = foreign(child, dev);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function metaOf(stat: fs.Stats): FolderMeta {
+  return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtimeMs: stat.mtimeMs };
+}
+
+/** Makes the moves of all places under one journal. A failure takes them back at once. `step` is for tests. */
+export function commit(stagings: readonly Staging[], plans: readonly Plan[], step?: Step): void {
+  const journal: Journal = {
+    stagings: stagings.map(({ path }) => path),
+    moves: plans.flatMap(({ moves }) => moves),
+    touches: plans.flatMap(({ touches }) => touches),
+  };
+  beginJournal(journal.stagings[0]!, journal);
+  perform(journal, step);
+}
+
+/** Waits until the disk has the content of these trees, 64 files at a time. */
+export async function syncTrees(paths: readonly string[]): Promise<void> {
+  const running = new Set<Promise<void>>();
+  const failures: unknown[] = [];
+  for (const path of walkFiles(paths)) {
+    if (running.size >= 64) await Promise.race(running);
+    const job: Promise<void> = syncFile(path)
+      .catch((error) => void failures.push(error))
+      .finally(() => running.delete(job));
+    running.add(job);
+  }
+  await Promise.all(running);
+  if (failures.length > 0) throw failures[0];
+}
+
+async function syncFile(path: string): Promise<void> {
+  try {
+    using file = await Deno.open(path, { read: true });
+    await file.sync();
+  } catch (error) {
+    // A file whose own mode forbids reading cannot be opened again by its owner.
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+  }
+}
+
+function* walkFiles(paths: readonly string[]): Generator<string> {
+  for (const path of paths) {
+    const stat = fs.lstatSync(path);
+    if (stat.isFile()) yield path;
+    else if (stat.isDirectory()) yield* walkFiles(fs.readdirSync(path).map((name) => join(path, name)));
+  }
+}
