@@ -1,0 +1,296 @@
+/**
+ * Files and folders of this machine, both ways.
+ *
+ * @module
+ */
+import { realpathSync } from "node:fs";
+import { basename, resolve } from "node:path";
+import { setImmediate } from "node:timers";
+import { label, labelled } from "../bytes.ts";
+import { messageOf, NotFoundError } from "../errors.ts";
+import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
+import { extract, type Root } from "./extract.ts";
+import { compareNames } from "./folder.ts";
+import { globs } from "./ignore.ts";
+import { plain, type PlainStage } from "./plain.ts";
+import { problemOf } from "./read.ts";
+import { type Found, type Walk, walker, type WalkOptions, type WarningKind } from "./walk.ts";
+
+/** What of the roots is stored, and how strictly. */
+export interface FilesOptions {
+  /**
+   * Globs of what to store; default: everything. A folder that matches is stored with all that is in it. Globs are matched against
+   * the path below the root: one without a slash matches a name at any depth (`*.log`), a leading slash anchors it at the root
+   * (`/data`), a trailing slash matches folders only.
+   */
+  readonly include?: readonly string[] | undefined;
+  /** Globs of what to leave out, stronger than `include`. `cache/**` leaves the folder `cache` itself, empty. */
+  readonly exclude?: readonly string[] | undefined;
+  /**
+   * Names of ignore files that are honoured in every folder, such as `.gitignore`; the later of two names is stronger. Semantics of
+   * gitignore(5) with files nested; a symbolic link is not followed. Default: none.
+   */
+  readonly ignoreFiles?: readonly string[] | undefined;
+  /** Do not descend into other file systems; their mount points are stored as empty folders. Default: false. */
+  readonly oneFileSystem?: boolean | undefined;
+  /** Of a folder with a valid CACHEDIR.TAG store only the tag. Default: false. */
+  readonly excludeCaches?: boolean | undefined;
+  /**
+   * Fail when a file vanishes, changes while it is read, cannot be read, or has a name that is not UTF-8. Default: false, these
+   * are warnings, and all the rest is stored.
+   */
+  readonly strict?: boolean | undefined;
+}
+
+/**
+ * Stores files and folders. A root is stored under its base name, `/srv/app` as `app/...`, as `tar -C /srv app` would; a record
+ * names them: `{ conf: "/etc/app" }`. A relative root means the current folder when the stage is made.
+ *
+ * Symbolic links are stored as links, except that a root which is a link is followed. Hard links are kept. Sockets, pipes and
+ * devices are left out with a warning. A large file that shrinks, or fails, while it is read is filled up with zeros (its length
+ * has gone out by then) with a warning `changed` or `unreadable`; one that grows is stored at the length it had.
+ *
+ * Undo writes into `want.into`, or with `want.inPlace` to where each root was.
+ *
+ * Throws TypeError for options or roots that make no sense; `run` throws {@linkcode NotFoundError} for a root that does not exist.
+ *
+ * @example
+ * ```ts ignore
+ * collect.files(["/srv/app", "/etc/app.conf"], { exclude: ["cache/**", "*.log"] });
+ * ```
+ */
+export function files(
+  roots: string | readonly string[] | Readonly<Record<string, string>>,
+  options: FilesOptions = {},
+): Stage<void, Files> {
+  const named = nameRoots(roots);
+  const settings = checkOptions(options);
+  const rootsOf = (stored: Files): readonly Root[] => recordedRoots(stored) ?? named;
+  const stage: PlainStage = {
+    name: NAME,
+    verb: "collect",
+    run: (_input, context) => {
+      named.forEach(realRoot);
+      return Promise.resolve(collect(named, settings, context));
+    },
+    undo: (stored, context) => extract(stored, context, rootsOf(stored)),
+    [plain]: () => ({ roots: rootsOf, folders: [] }),
+  };
+  return stage;
+}
+
+const NAME = "files";
+
+type Settings = Omit<WalkOptions, "warn"> & { readonly strict: boolean };
+
+function nameRoots(roots: string | readonly string[] | Readonly<Record<string, string>>): readonly Root[] {
+  const list = typeof roots === "string" ? [roots] : roots;
+  const pairs = Array.isArray(list)
+    ? list.map((source: string) => [undefined, source] as const)
+    : Object.entries(list as Readonly<Record<string, string>>);
+  if (pairs.length === 0) throw new TypeError("Cannot collect files: no path is given");
+  const named = pairs.map(([name, source]) => nameRoot(name, source));
+  named.sort((a, b) => compareNames(a.path, b.path));
+  named.forEach(({ path, source }, i) => {
+    const other = named[i + 1];
+    if (other?.path !== path) return;
+    throw new TypeError(
+      `Cannot store "${source}" and "${other.source}" both as "${path}". Name them: { first: "${source}", second: "${other.source}" }`,
+    );
+  });
+  return named;
+}
+
+function nameRoot(name: string | undefined, path: string): Root {
+  if (typeof path !== "string" || path === "" || path.includes("\0")) {
+    throw new TypeError(`Cannot collect files: ${JSON.stringify(path)} is not a path`);
+  }
+  const source = resolve(path);
+  const stored = name ?? basename(source);
+  if (stored === "") {
+    throw new TypeError(`Cannot store "${source}": it has no base name. Name it: { system: "${source}" }`);
+  }
+  if (/[/\0]/.test(stored) || stored === "." || stored === ".." || !stored.isWellFormed()) {
+    throw new TypeError(
+      `Cannot store "${source}" as ${JSON.stringify(stored)}: use one name without slashes`,
+    );
+  }
+  return { path: stored, source };
+}
+
+function checkOptions(options: FilesOptions): Settings {
+  const { include = [], exclude = [], ignoreFiles = [] } = options;
+  const { oneFileSystem = false, excludeCaches = false, strict = false } = options;
+  for (const name of ignoreFiles) {
+    if (name === "" || /[/\0]/.test(name)) {
+      throw new TypeError(
+        `Cannot use ${JSON.stringify(name)} in "ignoreFiles": give the name of a file, not a path`,
+      );
+    }
+  }
+  return {
+    include: globs(include, "include"),
+    exclude: globs(exclude, "exclude"),
+    ignoreFiles,
+    oneFileSystem,
+    excludeCaches,
+    strict,
+  };
+}
+
+/** A root with its links followed. Throws {@linkcode NotFoundError} when there is none. */
+function realRoot({ path, source }: Root): Root {
+  try {
+    return { path, source: realpathSync(source) };
+  } catch (error) {
+    throw rootError(source, error);
+  }
+}
+
+function rootError(source: string, cause: unknown): Error {
+  if (problemOf(cause) === "vanished") {
+    return new NotFoundError(`Cannot back up "${source}": it does not exist. Check the path`, { cause });
+  }
+  return new Error(`Cannot back up "${source}": ${messageOf(cause)}`, { cause });
+}
+
+/** Where the roots were when the backup was made; this plan may name other places by now. */
+function recordedRoots(stored: Files): readonly Root[] | undefined {
+  const { roots } = stored.notes?.() ?? {};
+  if (!Array.isArray(roots) || roots.length === 0) return undefined;
+  return roots.every(isRoot) ? roots : undefined;
+}
+
+function isRoot(value: unknown): value is Root {
+  const { path, source } = (value ?? {}) as Partial<Root>;
+  return typeof path === "string" && typeof source === "string";
+}
+
+/** Counts for the receipt. */
+interface Counts {
+  entries: number;
+  files: number;
+  directories: number;
+  symlinks: number;
+  hardlinks: number;
+  bytes: number;
+}
+
+const COUNTED = {
+  file: "files",
+  directory: "directories",
+  symlink: "symlinks",
+  hardlink: "hardlinks",
+} as const;
+
+/** Names behind warnings that are kept for the index. */
+const MOST_NOTES = 10_000;
+
+function collect(roots: readonly Root[], settings: Settings, context: Context): Files {
+  const counts: Counts = { entries: 0, files: 0, directories: 0, symlinks: 0, hardlinks: 0, bytes: 0 };
+  const warnings: Record<string, number> = {};
+  const noted: (readonly [kind: string, path: string])[] = [];
+  let read: readonly Root[] = roots;
+  let cutAt: string | undefined;
+  let complete = false;
+  let failure: Error | undefined;
+
+  function warn(kind: WarningKind, path: string, reason: string): void {
+    if (settings.strict && kind !== "special" && kind !== "sqlite") {
+      failure ??= new Error(
+        `Cannot back up "${path}": ${reason}. Nothing is stored, because "strict" is set`,
+      );
+    }
+    warnings[kind] = (warnings[kind] ?? 0) + 1;
+    if (noted.length < MOST_NOTES) noted.push([kind, path]);
+    context.log.warn(kind, `"${path}": ${reason}`);
+  }
+
+  /** Between any two steps: a walk cannot throw from inside its own error handling. */
+  function check(): void {
+    context.signal.throwIfAborted();
+    if (failure) throw failure;
+  }
+
+  function seen(bytes: number): void {
+    counts.bytes += bytes;
+    context.progress({ phase: "collect", bytes: counts.bytes, entries: counts.entries });
+    check();
+  }
+
+  function ready({ entry, file }: Found): Entry {
+    counts.entries++;
+    counts[COUNTED[entry.kind]]++;
+    if (!file) return entry;
+    if (file.whole) {
+      seen(file.whole.length);
+      return { ...entry, body: file.whole };
+    }
+    return { ...entry, body: (): Bytes => label(NAME, file.read(context.signal, seen)) };
+  }
+
+  async function* entries(): AsyncGenerator<Entry, void, undefined> {
+    if (cutAt !== undefined) throw new Error("Cannot collect twice: run the stage anew");
+    cutAt = new Date().toISOString();
+    const walk = walker({ ...settings, warn });
+    const pause = pauses();
+    read = roots.map(realRoot);
+    for (const root of read) {
+      for (const found of safely(root, walk)) {
+        check();
+        const rest = pause();
+        if (rest) await rest;
+        if (found) yield ready(found);
+      }
+      check();
+    }
+    context.progress({ phase: "collect", bytes: counts.bytes, entries: counts.entries });
+    complete = true;
+  }
+
+  return {
+    kind: "files",
+    entries: () => labelEntries(NAME, entries()),
+    facts: (): FactSheet => {
+      if (!complete || cutAt === undefined) {
+        throw new Error("Cannot tell the facts of files before the last one is read");
+      }
+      const facts = { roots: roots.length, ...counts, warnings: { ...warnings } };
+      return { sources: [{ tool: NAME, cutAt, facts }], stages: [] };
+    },
+    notes: () => ({ roots: read, warnings: [...noted] }),
+  };
+}
+
+function* safely({ source, path }: Root, walk: Walk): Generator<Found | undefined, void, undefined> {
+  try {
+    yield* walk(source, path);
+  } catch (error) {
+    throw rootError(source, error);
+  }
+}
+
+/** Lets timers and signals run every 50 ms: a walk that never waits would keep a cancellation from being seen. */
+function pauses(): () => Promise<void> | undefined {
+  let last = performance.now();
+  return () => {
+    if (performance.now() - last < 50) return undefined;
+    return new Promise((resolve) => {
+      setImmediate(() => {
+        last = performance.now();
+        resolve();
+      });
+    });
+  };
+}
+
+async function* labelEntries(
+  stage: string,
+  entries: AsyncIterable<Entry>,
+): AsyncGenerator<Entry, void, undefined> {
+  try {
+    yield* entries;
+  } catch (error) {
+    throw labelled(stage, error);
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * Lists a folder in archive order, and tells names that are not UTF-8 from those that are.
+ *
+ * @module
+ */
+import { lstatSync } from "node:fs";
+import { join } from "node:path";
+import { utf8 } from "../bytes.ts";
+import { readText, startsWith } from "./read.ts";
+
+/** What a name stands for. */
+export interface Node {
+  /** The name, without its folder. */
+  readonly name: string;
+  /** What the listing says it is. */
+  readonly kind: "file" | "directory" | "symlink" | "special";
+}
+
+/**
+ * What lies in a folder, sorted by UTF-8 bytes. Deno shows every byte that is not UTF-8 as U+FFFD, so two names may look the same,
+ * and opening one may open another file. But a name that truly holds U+FFFD can be looked up, and only once: the others go to
+ * `unreadable`. Throws what the system throws.
+ */
+export function listFolder(path: string, unreadable: (name: string) => void): readonly Node[] {
+  const nodes: Node[] = [];
+  const doubtful = new Map<string, number>();
+  for (const found of Deno.readDirSync(path)) {
+    if (found.name.includes("\ufffd")) doubtful.set(found.name, (doubtful.get(found.name) ?? 0) + 1);
+    else nodes.push({ name: found.name, kind: kindOf(found) });
+  }
+  for (const [name, count] of doubtful) {
+    const kind = lookUp(join(path, name));
+    if (kind) nodes.push({ name, kind });
+    for (let i = kind ? 1 : 0; i < count; i++) unreadable(name);
+  }
+  return nodes.sort((a, b) => compareNames(a.name, b.name));
+}
+
+interface Kinds {
+  readonly isFile: boolean;
+  readonly isDirectory: boolean;
+  readonly isSymlink: boolean;
+}
+
+function kindOf({ isFile, isDirectory, isSymlink }: Kinds): Node["kind"] {
+  if (isFile) return "file";
+  if (isDirectory) return "directory";
+  return isSymlink ? "symlink" : "special";
+}
+
+function lookUp(path: string): Node["kind"] | undefined {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat && kindOf({
+    isFile: stat.isFile(),
+    isDirectory: stat.isDirectory(),
+    isSymlink: stat.isSymbolicLink(),
+  });
+}
+
+/** Order of names by their UTF-8 bytes. UTF-16 sorts surrogates (U+10000 and up) before U+E000 to U+FFFF; UTF-8 after. */
+export function compareNames(a: string, b: string): number {
+  const shorter = Math.min(a.length, b.length);
+  for (let i = 0; i < shorter; i++) {
+    const x = a.charCodeAt(i);
+    const y = b.charCodeAt(i);
+    if (x !== y) return rank(x) - rank(y);
+  }
+  return a.length - b.length;
+}
+
+function rank(unit: number): number {
+  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
+}
+
+/** The texts of a folder's ignore files, in the order of `names`. `failed` is told about one that cannot be read. */
+export function ignoreTexts(
+  path: string,
+  nodes: readonly Node[],
+  names: readonly string[],
+  failed: (name: string, error: unknown) => void,
+): readonly string[] {
+  const texts: string[] = [];
+  for (const name of names) {
+    if (!nodes.some((node) => node.name === name && node.kind === "file")) continue;
+    try {
+      const text = readText(join(path, name));
+      if (text !== undefined) texts.push(text);
+    } catch (error) {
+      failed(name, error);
+    }
+  }
+  return texts;
+}
+
+const CACHE_TAG = "CACHEDIR.TAG";
+const CACHE_SIGNATURE = utf8("Signature: 8a477f597d28d172789f06886806bc55");
+
+/** The folder's tag alone when it is marked as a cache (https://bford.info/cachedir/), otherwise all of its nodes. */
+export function withoutCache(path: string, nodes: readonly Node[]): readonly Node[] {
+  const tag = nodes.find((node) => node.name === CACHE_TAG && node.kind === "file");
+  try {
+    return tag && startsWith(join(path, CACHE_TAG), CACHE_SIGNATURE) ? [tag] : nodes;
+  } catch {
+    return nodes;
+  }
+}

@@ -1,0 +1,217 @@
+/**
+ * Reads one file so that nothing short or torn passes unseen: length and time are looked at before and after.
+ *
+ * @module
+ */
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats } from "node:fs";
+import { toBytes } from "../bytes.ts";
+import type { Bytes, U8 } from "../stage.ts";
+
+/** Files up to this size (1 MiB) are read whole, larger ones as a stream of chunks of this size. */
+export const SMALL_BYTES: number = 1024 * 1024;
+
+/** Why a file, or a part of it, is not what it was. */
+export type Problem = "vanished" | "changed" | "unreadable";
+
+/** A file that was opened. `whole` is its content when it is small; else `read` it, once. `close` may be called twice. */
+export interface OpenFile {
+  /** Metadata of what was opened; with `whole`, `size` is the length of it. */
+  readonly stat: Stats;
+  /** Device and inode, when the file has more than one name. */
+  readonly link: string | undefined;
+  /** Small files. */
+  readonly whole: U8 | undefined;
+  /** Whether a small file changed while it was read, twice. */
+  readonly changed: boolean;
+  /** Large files: exactly `stat.size` bytes. `problem` is told once if they are not what lay there. */
+  readonly read: (signal: AbortSignal, seen: (bytes: number) => void) => Bytes;
+  /** Closes the file. */
+  readonly close: () => void;
+}
+
+// No link is followed, and a pipe that took the file's place does not make the open wait.
+const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+
+/** What happened, from what node:fs threw. ELOOP: a symbolic link took the file's place. */
+export function problemOf(error: unknown): Problem {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (code === "ENOENT" || code === "ENOTDIR") return "vanished";
+  return code === "ELOOP" ? "changed" : "unreadable";
+}
+
+/**
+ * Opens a regular file, and reads it when it is small. Undefined: something else stands there now. Throws what node:fs throws.
+ * A name with a further link that `known` has is not read: `whole` is empty.
+ */
+export function openFile(
+  path: string,
+  known: (link: string) => boolean,
+  problem: (kind: Problem, error?: unknown) => void,
+): OpenFile | undefined {
+  const fd = openSync(path, FLAGS);
+  let keep = false;
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) return undefined;
+    const link = stat.nlink > 1 ? linkOf(fd) : undefined;
+    if (link !== undefined && known(link)) return opened(stat, link, EMPTY, false);
+    const small = stat.size <= SMALL_BYTES ? readSmall(fd, stat) : undefined;
+    if (small) return opened(small.stat, link, small.bytes, small.changed);
+    keep = true;
+    return openLarge(fd, fstatSync(fd), link, problem);
+  } finally {
+    if (!keep) closeSync(fd);
+  }
+}
+
+const EMPTY: U8 = new Uint8Array(0);
+
+function opened(stat: Stats, link: string | undefined, whole: U8, changed: boolean): OpenFile {
+  const read = (): Bytes => toBytes(async function* (): AsyncGenerator<U8, void, undefined> {});
+  return { stat, link, whole, changed, read, close: () => {} };
+}
+
+/** Device and inode in full: an inode number may be larger than a double holds. */
+function linkOf(fd: number): string {
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  return `${dev}:${ino}`;
+}
+
+/** Reads whole, a second time when it changed in between. Undefined: it has grown large. */
+function readSmall(fd: number, first: Stats): { stat: Stats; bytes: U8; changed: boolean } | undefined {
+  let before = first;
+  for (let attempt = 1;; attempt++) {
+    // One byte more than it should hold: files that say 0 and hold something (/proc) are not taken for empty.
+    const bytes = new Uint8Array(before.size + 1);
+    const length = fill(fd, bytes);
+    const after = fstatSync(fd);
+    const changed = length !== before.size || after.size !== before.size || after.mtimeMs !== before.mtimeMs;
+    if (!changed) return { stat: before, bytes: bytes.subarray(0, length), changed };
+    if (attempt === 2) {
+      const kept = bytes.subarray(0, Math.min(length, before.size));
+      after.size = kept.length;
+      return { stat: after, bytes: kept, changed };
+    }
+    if (after.size > SMALL_BYTES) return undefined;
+    before = after;
+  }
+}
+
+/** Reads from the start until `into` is full or the file ends; gives the number of bytes. */
+function fill(fd: number, into: Uint8Array): number {
+  let at = 0;
+  while (at < into.length) {
+    const got = readSync(fd, into, at, into.length - at, at);
+    if (got === 0) break;
+    at += got;
+    // A read that fell short by the spare byte has met the end: the usual case needs no second call.
+    if (at === into.length - 1) break;
+  }
+  return at;
+}
+
+function openLarge(
+  fd: number,
+  stat: Stats,
+  link: string | undefined,
+  problem: (kind: Problem, error?: unknown) => void,
+): OpenFile {
+  let state: "fresh" | "reading" | "closed" = "fresh";
+  const close = (): void => {
+    if (state !== "closed") closeSync(fd);
+    state = "closed";
+  };
+  const read = (signal: AbortSignal, seen: (bytes: number) => void): Bytes =>
+    toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+      if (state !== "fresh") {
+        throw new Error("Cannot read a file's body: it was read before, or the walk has gone on");
+      }
+      state = "reading";
+      try {
+        for (let at = 0, sound = true; at < stat.size;) {
+          signal.throwIfAborted();
+          if (state !== "reading") throw new Error("Cannot read a file's body: the walk has gone on");
+          const chunk = new Uint8Array(Math.min(SMALL_BYTES, stat.size - at));
+          if (sound) sound = fillChunk(fd, chunk, at, problem);
+          at += chunk.length;
+          seen(chunk.length);
+          if (at === stat.size && sound) compare(fd, stat, problem);
+          yield chunk;
+        }
+      } finally {
+        close();
+      }
+    });
+  return { stat, link, whole: undefined, changed: false, read, close };
+}
+
+/**
+ * Fills a chunk. False: the file ends early or cannot be read on, and the rest is zeros, as GNU tar does it: the header with the
+ * length has long gone by.
+ */
+function fillChunk(
+  fd: number,
+  chunk: U8,
+  from: number,
+  problem: (kind: Problem, error?: unknown) => void,
+): boolean {
+  let got = 0;
+  let failure: { readonly error: unknown } | undefined;
+  for (let at = 0; at < chunk.length; at += got) {
+    try {
+      got = readSync(fd, chunk, at, chunk.length - at, from + at);
+    } catch (error) {
+      failure = { error };
+    }
+    if (failure) problem("unreadable", failure.error);
+    else if (got === 0) problem("changed");
+    else continue;
+    return false;
+  }
+  return true;
+}
+
+function compare(fd: number, before: Stats, problem: (kind: Problem) => void): void {
+  const after = fstatSync(fd);
+  if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) problem("changed");
+}
+
+/** The first bytes of an open or small file; for telling what it is. */
+export function startsWith(path: string, magic: Uint8Array): boolean {
+  const start = new Uint8Array(magic.length);
+  const fd = openSync(path, FLAGS);
+  try {
+    return readSync(fd, start, 0, start.length, 0) === magic.length &&
+      magic.every((byte, i) => byte === start[i]);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A small file's text (an ignore file); undefined when it is no regular file or larger than 1 MiB. */
+export function readText(path: string): string | undefined {
+  const fd = openSync(path, FLAGS);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() || stat.size > SMALL_BYTES) return undefined;
+    return new TextDecoder().decode(readFileSync(fd));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Names of users and groups by number, from /etc/passwd or /etc/group; empty where that may not be read. */
+export function ownerNames(file: string): ReadonlyMap<number, string> {
+  const names = new Map<number, string>();
+  // Asked first, because reading without the permission would stop at a prompt.
+  if (Deno.permissions.querySync({ name: "read", path: file }).state !== "granted") return names;
+  try {
+    for (const line of readFileSync(file, "utf8").split("\n")) {
+      const [name, , id] = line.split(":");
+      if (name && id && /^\d+$/.test(id) && !names.has(Number(id))) names.set(Number(id), name);
+    }
+  } catch {
+    return names;
+  }
+  return names;
+}
