@@ -1,0 +1,71 @@
+/** The tree is the architecture: which file may import which, and who may print. */
+import { strict as assert } from "node:assert";
+import { globSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../", import.meta.url));
+const files = globSync("src/**/*.ts", { cwd: root });
+const VERBS = ["collect", "archive", "compress", "encrypt", "sign", "store", "upload", "prune"];
+
+/** What a folder may import besides itself and the files right under src/. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = { upload: ["store"], prune: ["store"] };
+
+/** Files under src/ that know verbs; all others there know none. */
+const KNOWING: Readonly<Record<string, readonly string[]>> = {
+  "plan.ts": VERBS,
+  "cli.ts": VERBS,
+  "verify.ts": ["archive"], // compares entries with the index
+};
+
+Deno.test("imports point one way", () => {
+  const wrong: string[] = [];
+  for (const file of files) {
+    const [, folder = "", rest] = file.split("/");
+    const from = rest === undefined ? "" : folder;
+    for (const target of importsOf(file)) {
+      const to = target.split("/").length > 2 ? target.split("/")[1]! : "";
+      if (!VERBS.includes(to) || to === from) continue;
+      const allowed = from === ""
+        ? KNOWING[folder] ?? []
+        : VERBS.includes(from)
+        ? ALLOWED[from] ?? []
+        : VERBS;
+      if (!allowed.includes(to)) wrong.push(`${file} imports ${target}`);
+    }
+    if (VERBS.includes(from)) {
+      for (const target of importsOf(file)) {
+        if (/^src\/(plan|cli|run|restore|verify|drill|list|cat|find|context|config)\.ts$/.test(target)) {
+          wrong.push(`${file} imports ${target}`);
+        }
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("stage.ts and errors.ts import nothing", () => {
+  assert.deepEqual(importsOf("src/stage.ts"), []);
+  assert.deepEqual(importsOf("src/errors.ts"), []);
+});
+
+Deno.test("nothing in src prints but the command line", () => {
+  const printing = files.filter((file) => !/^src\/cli[./]/.test(file))
+    .filter((file) =>
+      /\bconsole\.|Deno\.std(out|err)|process\.std/.test(readFileSync(join(root, file), "utf8"))
+    );
+  assert.deepEqual(printing, []);
+});
+
+/** A file without its comments. */
+function codeOf(file: string): string {
+  return readFileSync(join(root, file), "utf8").replaceAll(/^\s*(?:\/\*\*|\*|\/\/).*$/gm, "");
+}
+
+/** The project's own modules that a file imports, types included, as paths from the root. */
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(root, file), "utf8");
+  return [...text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map((match) =>
+    normalize(join(dirname(file), match[1]!))
+  );
+}
