@@ -1,0 +1,209 @@
+/**
+ * The command line's frame: arguments in, one command, exit code out. What a command is and what it is handed.
+ *
+ * @module
+ */
+import { runParserSync } from "@optique/core/facade";
+import { lineBreak, type Message, message, text } from "@optique/core/message";
+import type { InferValue, Parser } from "@optique/core/parser";
+import { callerFolder, stateFolder } from "./cli/folders.ts";
+import { EXIT, exitCode } from "./cli/exit.ts";
+import { progressBar } from "./cli/progress.ts";
+import { watchSignals } from "./cli/signals.ts";
+import { fileState } from "./cli/state.ts";
+import { safeLines, systemTerminal, type Terminal } from "./cli/terminal.ts";
+import type { RunOptions } from "./context.ts";
+import { findError, messageOf, StageError } from "./errors.ts";
+import type { Log } from "./stage.ts";
+
+/** Parsers whose result does not matter here. */
+type AnyParser = Parser<"sync", unknown, unknown>;
+
+/** One command of the command line. */
+export interface Command {
+  /** Its task's name. */
+  readonly name: string;
+  /** One sentence. */
+  readonly brief: string;
+  /** What else must be known; paragraphs. */
+  readonly about: readonly string[];
+  /** Real command lines. */
+  readonly examples: readonly string[];
+  /** Its arguments. */
+  readonly parser: AnyParser;
+  /** Does it; gives the exit code. */
+  readonly run: (values: unknown, cli: Cli) => Promise<number>;
+}
+
+/** Ties a command's parser to the function that takes its result. */
+export function command<P extends AnyParser>(
+  definition: Omit<Command, "parser" | "run"> & {
+    readonly parser: P;
+    readonly run: (values: InferValue<P>, cli: Cli) => Promise<number>;
+  },
+): Command {
+  return { ...definition, run: (values, cli) => definition.run(values as InferValue<P>, cli) };
+}
+
+/** What a command is handed. */
+export interface Cli {
+  /** Where to write. */
+  readonly terminal: Terminal;
+  /** The folder relative paths on the command line mean. */
+  readonly folder: string;
+  /** Fires when the run is cancelled. */
+  readonly signal: AbortSignal;
+  /** Says something to people, above the progress bar. */
+  readonly say: (text: string) => void;
+  /** Tells of a failure, and gives its exit code. */
+  readonly fail: (error: unknown, what?: string) => number;
+  /** Takes the progress bar off the screen, before something is asked. */
+  readonly clear: () => void;
+  /** Options for one run, and how many warnings it has had. */
+  readonly runOptions: (quiet: boolean) => RunOptions & { readonly warned: () => number };
+}
+
+/** Runs a command with the arguments of a task. Never throws. */
+export async function main(definition: Command, argv: readonly string[]): Promise<number> {
+  const terminal = systemTerminal();
+  // `deno task backup -- --json` passes the dashes on.
+  const args = argv[0] === "--" ? argv.slice(1) : argv;
+  const parsed = parse(definition, args, terminal);
+  if (typeof parsed === "number") return parsed;
+  const bar: { clear: () => void } = { clear: () => {} };
+  const say = (line: string): void => {
+    bar.clear();
+    terminal.err(safeLines(line));
+  };
+  using signals = watchSignals(say);
+  const cli = makeCli(terminal, signals.signal, say, bar);
+  try {
+    return await definition.run(parsed.values, cli);
+  } catch (error) {
+    return cli.fail(error);
+  }
+}
+
+function makeCli(
+  terminal: Terminal,
+  signal: AbortSignal,
+  say: (text: string) => void,
+  bar: { clear: () => void },
+): Cli {
+  return {
+    terminal,
+    folder: callerFolder(),
+    signal,
+    say,
+    clear: () => bar.clear(),
+    fail: (error, what) => {
+      const code = signal.aborted ? EXIT.cancelled : exitCode(error);
+      const place = what === undefined ? "" : `${what}: `;
+      bar.clear();
+      terminal.err(`${paint(terminal, "Error", 31)}: ${place}${safeLines(textOf(error, code))}`);
+      return code;
+    },
+    runOptions: (quiet) => {
+      const { update, clear } = progressBar(terminal, quiet);
+      bar.clear = clear;
+      const { log, warned } = makeLog(terminal, quiet, say, clear);
+      return { signal, log, warned, progress: update, state: fileState(stateFolder(), log) };
+    },
+  };
+}
+
+/** After so many warnings of one kind, the rest are only counted: a million lines help nobody. */
+const SHOWN = 100;
+
+function makeLog(
+  terminal: Terminal,
+  quiet: boolean,
+  say: (text: string) => void,
+  clear: () => void,
+): { log: Log; warned: () => number } {
+  const counts = new Map<string, number>();
+  return {
+    warned: () => [...counts.values()].reduce((sum, count) => sum + count, 0),
+    log: {
+      info: (message) => quiet || say(message),
+      warn: (kind, message) => {
+        const count = (counts.get(kind) ?? 0) + 1;
+        counts.set(kind, count);
+        if (count > SHOWN + 1) return;
+        clear();
+        const text = count > SHOWN ? "further ones are counted, not shown" : safeLines(message);
+        terminal.err(`${paint(terminal, "Warning", 33)} (${kind}): ${text}`);
+      },
+    },
+  };
+}
+
+function paint(terminal: Terminal, word: string, color: number): string {
+  return terminal.color ? `\x1b[${color}m${word}\x1b[0m` : word;
+}
+
+/** What went wrong. A failure of a kind nobody foresaw comes with its stack when HOLDFAST_DEBUG is set. */
+function textOf(error: unknown, code: number): string {
+  if (code === EXIT.cancelled) return "Cancelled. Nothing was left behind";
+  const plain = findError(error, StageError) ?? error;
+  const stack = error instanceof Error && (Deno.env.get("HOLDFAST_DEBUG") ?? "") !== ""
+    ? `\n${error.stack}`
+    : "";
+  return messageOf(plain) + stack;
+}
+
+/** Ends the parser's own way of leaving. */
+class Leave {
+  constructor(readonly code: number) {}
+}
+
+function parse(
+  definition: Command,
+  args: readonly string[],
+  terminal: Terminal,
+): { readonly values: unknown } | number {
+  const leave = (code: number) => (): never => {
+    throw new Leave(code);
+  };
+  try {
+    const values = runParserSync(definition.parser, `deno task ${definition.name}`, args, {
+      help: { option: { names: ["--help", "-h"] }, onShow: leave(EXIT.complete) },
+      brief: message`${text(definition.brief)}`,
+      footer: footer(definition),
+      aboveError: "none",
+      colors: false,
+      maxWidth: Math.max(60, Math.min(100, terminal.columns())),
+      termWidth: "auto",
+      showChoices: true,
+      showDefault: true,
+      stdout: terminal.out,
+      stderr: (line) => terminal.err(safeLines(line)),
+      onError: () => {
+        terminal.err(`Run "deno task ${definition.name} --help" for what it takes`);
+        throw new Leave(EXIT.usage);
+      },
+    });
+    return { values };
+  } catch (error) {
+    if (error instanceof Leave) return error.code;
+    throw error;
+  }
+}
+
+function footer({ about, examples }: Command): Message {
+  const parts: Message[number][] = [];
+  for (const paragraph of about) parts.push(...message`${text(paragraph)}`, lineBreak(), lineBreak());
+  parts.push(...message`${text("Examples:")}`);
+  for (const example of examples) parts.push(lineBreak(), ...message`${text("  " + example)}`);
+  parts.push(
+    lineBreak(),
+    lineBreak(),
+    ...message`${
+      text(
+        "Exit codes: 0 complete, 1 failed, 2 usage or configuration, 3 complete with warnings, 4 no fitting key, " +
+          "5 integrity or policy, 6 busy, 130 cancelled",
+      )
+    }`,
+  );
+  return parts;
+}

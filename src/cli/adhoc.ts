@@ -1,0 +1,88 @@
+/**
+ * A backup of what the command line names, without a configuration.
+ *
+ * @module
+ */
+import { basename, join } from "node:path";
+import type { Cli } from "../cli.ts";
+import { ConfigError } from "../errors.ts";
+import { adHocJob } from "../plan.ts";
+import type { Choice } from "./choose.ts";
+import { fromCaller, storeFromCaller } from "./folders.ts";
+import { ownIdentities, ownRecipient } from "./identity.ts";
+import { askPassphrase, passphraseFromFile } from "./passphrase.ts";
+
+/** What the command line says. */
+export interface AdHocArgs {
+  readonly paths: readonly string[];
+  readonly name?: string | undefined;
+  readonly to: readonly string[];
+  readonly exclude: readonly string[];
+  readonly strict?: boolean | undefined;
+  readonly recipient: readonly string[];
+  readonly passphrase?: boolean | undefined;
+  readonly passphraseFile?: string | undefined;
+  readonly dryRun?: boolean | undefined;
+}
+
+/** The plan. Its key is made, and its passphrase asked for, only when the plan's turn comes. */
+export function adHoc(args: AdHocArgs, cli: Cli): Choice {
+  if (args.paths.length === 0) {
+    throw new ConfigError(
+      "Cannot back up: nothing is named. Pass a PATH, or --config FILE, or put a backup.toml into this folder",
+    );
+  }
+  const ways = [args.recipient.length > 0, args.passphrase === true, args.passphraseFile !== undefined];
+  if (ways.filter(Boolean).length > 1) {
+    throw new ConfigError(
+      "Cannot encrypt in two ways: choose one of --recipient, --passphrase and --passphrase-file",
+    );
+  }
+  const paths = args.paths.map((path) => fromCaller(path, cli.folder));
+  const name = args.name ?? nameOf(paths[0]!);
+  const to = args.to.length > 0
+    ? args.to.map((url) => storeFromCaller(url, cli.folder))
+    : [join(cli.folder, "backups")];
+  return {
+    name,
+    open: async () => {
+      const { recipients, passphrase } = await keysOf(args, cli);
+      const keys = { passphrase, fallback: ownIdentities };
+      return adHocJob({
+        paths,
+        name,
+        to,
+        exclude: args.exclude,
+        strict: args.strict ?? false,
+        recipients,
+        keys,
+      });
+    },
+  };
+}
+
+async function keysOf(
+  args: AdHocArgs,
+  cli: Cli,
+): Promise<{ recipients: readonly string[]; passphrase?: () => Promise<string> }> {
+  if (args.recipient.length > 0) return { recipients: args.recipient };
+  if (args.dryRun && (args.passphrase || args.passphraseFile !== undefined)) {
+    return { recipients: [], passphrase: () => Promise.reject(new Error("A dry run encrypts nothing")) };
+  }
+  const { passphraseFile } = args;
+  if (passphraseFile !== undefined || args.passphrase) {
+    // Before the run: nobody wants to be asked in the middle of one.
+    const passphrase = passphraseFile === undefined
+      ? await askPassphrase(true)
+      : await passphraseFromFile(passphraseFile, (path) => fromCaller(path, cli.folder));
+    return { recipients: [], passphrase: () => Promise.resolve(passphrase) };
+  }
+  return { recipients: [await ownRecipient(cli.say)] };
+}
+
+/** A path's last part as a backup's name: what the grammar does not know becomes "-". */
+export function nameOf(path: string): string {
+  const name = basename(path).replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "").slice(0, 100);
+  if (name !== "") return name;
+  throw new ConfigError(`Cannot name the backup of "${path}". Pass --name`);
+}

@@ -1,0 +1,103 @@
+/**
+ * Arguments that several commands take.
+ *
+ * @module
+ */
+import { message, text } from "@optique/core/message";
+import { multiple, optional, withDefault } from "@optique/core/modifiers";
+import { argument, flag, option } from "@optique/core/primitives";
+import { integer, string } from "@optique/core/valueparser";
+
+/** A switch, off by default. */
+// deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
+export function toggle(name: `--${string}`, about: string) {
+  return optional(flag(name, { description: message`${text(about)}` }));
+}
+
+/** An option with a text. */
+// deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
+export function textOption(name: `--${string}`, metavar: Metavar, about: string) {
+  return optional(option(name, string({ metavar }), { description: message`${text(about)}` }));
+}
+
+/** An option with a text, given any number of times. */
+// deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
+export function textOptions(name: `--${string}`, metavar: Metavar, about: string) {
+  return multiple(option(name, string({ metavar }), { description: message`${text(about)}` }));
+}
+
+/** An option with a whole number. */
+// deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
+export function numberOption(name: `--${string}`, about: string, min = 1) {
+  return optional(option(name, integer({ min }), { description: message`${text(about)}` }));
+}
+
+type Metavar =
+  | "FILE"
+  | "NAME"
+  | "STORE"
+  | "GLOB"
+  | "DIR"
+  | "RECIPIENT"
+  | "PROGRAM"
+  | "DURATION"
+  | "ZONE"
+  | "PATH";
+
+/** The backup's argument of commands that read one. */
+// deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
+export function idArgument(metavar: "ID|latest" | "ID|latest|FILE", about: string) {
+  return withDefault(
+    argument(string({ metavar }), { description: message`${text(about)}` }),
+    "latest",
+  );
+}
+
+/** Which plans. */
+export const planArgs = {
+  config: textOption(
+    "--config",
+    "FILE",
+    "A .toml configuration, or a .ts module that exports pipelines. Default: backup.toml in the current folder, if it is there",
+  ),
+  plan: textOption("--plan", "NAME", "The plan of the configuration"),
+} as const;
+
+/** All of them. */
+export const allArg = {
+  all: toggle("--all", "Every plan of the configuration, one after the other"),
+} as const;
+
+/** Where to read without a configuration. */
+export const shelfArgs = {
+  from: textOptions(
+    "--from",
+    "STORE",
+    "Without a configuration: the store, a folder or a URL. Default: ./backups",
+  ),
+  name: textOption(
+    "--name",
+    "NAME",
+    "Without a configuration: the backup's name, where the store holds several",
+  ),
+} as const;
+
+/** Keys for reading. */
+export const keyArgs = {
+  identity: textOptions(
+    "--identity",
+    "FILE",
+    "A file with age identities. Default: the plan's, else the one in your configuration folder",
+  ),
+  passphraseFile: textOption(
+    "--passphrase-file",
+    "FILE",
+    "A file whose first line is the passphrase; - for standard input",
+  ),
+} as const;
+
+/** How to report. */
+export const outputArgs = {
+  json: toggle("--json", "One JSON object a line on standard output"),
+  quiet: toggle("--quiet", "No progress and no remarks; warnings and errors are shown"),
+} as const;

@@ -1,0 +1,150 @@
+/**
+ * `deno task backup`
+ *
+ * @module
+ */
+import { message } from "@optique/core/message";
+import { multiple } from "@optique/core/modifiers";
+import { object } from "@optique/core/constructs";
+import type { InferValue } from "@optique/core/parser";
+import { argument } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
+import { formatBytes } from "../bytes.ts";
+import { type Cli, type Command, command } from "../cli.ts";
+import { messageOf } from "../errors.ts";
+import type { Job } from "../plan.ts";
+import { backup, type BackupResult } from "../run.ts";
+import { adHoc } from "./adhoc.ts";
+import { allArg, outputArgs, planArgs, textOption, textOptions, toggle } from "./args.ts";
+import { choosePlans, eachPlan, keysFrom, whereOf } from "./choose.ts";
+import { dryRun } from "./dry.ts";
+import { EXIT } from "./exit.ts";
+import { type HookFacts, runHook } from "./hooks.ts";
+import { safe } from "./terminal.ts";
+
+const parser = object({
+  paths: multiple(
+    argument(string({ metavar: "PATH" }), { description: message`What to back up, without a configuration` }),
+  ),
+  ...planArgs,
+  ...allArg,
+  name: textOption("--name", "NAME", "The backup's name. Default: the first PATH's last part"),
+  to: textOptions(
+    "--to",
+    "STORE",
+    "The store, a folder or a URL; several get a copy each. Default: ./backups",
+  ),
+  exclude: textOptions("--exclude", "GLOB", "What to leave out, relative to PATH"),
+  strict: toggle(
+    "--strict",
+    "A file that cannot be read fails the run; by default the rest is stored (exit code 3)",
+  ),
+  recipient: textOptions("--recipient", "RECIPIENT", "Encrypt to age1... instead of your own key"),
+  passphrase: toggle("--passphrase", "Encrypt with a passphrase, typed unseen, twice"),
+  passphraseFile: textOption(
+    "--passphrase-file",
+    "FILE",
+    "Encrypt with a passphrase: a file's first line; - for standard input",
+  ),
+  dryRun: toggle("--dry-run", "Say what would be stored, and where; nothing is written"),
+  wait: toggle("--wait", "Wait for another run of the same backup instead of giving up (exit code 6)"),
+  ...outputArgs,
+});
+
+type Args = InferValue<typeof parser>;
+
+/** The command. */
+export const backupCommand: Command = command({
+  name: "backup",
+  brief: "Makes a backup: of the folders named, or of a configuration's plan.",
+  about: [
+    "Standard output: the new backup's file name. --json: an object a plan with plan, status (complete, warnings, failed), " +
+    "exitCode, id, stores, entries, contentBytes, bytes, warnings, error.",
+    "The first run without a configuration makes a key and says where it lies.",
+  ],
+  examples: [
+    "deno task backup ~/documents",
+    "deno task backup ~/documents --to /mnt/disk/backups --exclude 'cache/**' --name docs",
+    "deno task backup --config /etc/holdfast/backup.toml --all --json",
+  ],
+  parser,
+  run,
+});
+
+async function run(args: Args, cli: Cli): Promise<number> {
+  const direct = directWord(args);
+  const chosen = await choosePlans(args, cli, keysFrom({ identity: [] }, cli), { direct });
+  const choices = chosen ?? [await adHoc(args, cli)];
+  const failed = (plan: string, error: unknown, exitCode: number): void => {
+    if (args.json) print(cli, { plan, status: "failed", exitCode, error: messageOf(error) });
+  };
+  return await eachPlan(
+    choices,
+    cli,
+    (job) => args.dryRun ? dryRun(job, args, cli) : one(job, args, cli),
+    failed,
+  );
+}
+
+/** The first word of the command line that a plan would say itself. */
+function directWord(args: Args): string | undefined {
+  if (args.paths.length > 0) return "a PATH";
+  for (const name of ["to", "exclude", "recipient"] as const) if (args[name].length > 0) return `--${name}`;
+  if (args.name !== undefined) return "--name";
+  if (args.strict) return "--strict";
+  if (args.passphrase) return "--passphrase";
+  return args.passphraseFile === undefined ? undefined : "--passphrase-file";
+}
+
+async function one(job: Job, args: Args, cli: Cli): Promise<number> {
+  const options = cli.runOptions(args.quiet ?? false);
+  cli.say(`Backing up "${job.name}" to ${whereOf(job)}`);
+  let facts: HookFacts = { outcome: "failed" };
+  let result: BackupResult;
+  const late = async (kind: "after" | "failed" | "finally"): Promise<void> => {
+    // A backup stands whatever a hook does afterwards.
+    await runHook(job, kind, facts).catch((error) => options.log?.warn("hook", messageOf(error)));
+  };
+  try {
+    await runHook(job, "before", { outcome: "running" }, cli.signal);
+    result = await backup(job.plan, { ...options, wait: args.wait ?? false });
+    facts = { outcome: result.status, id: result.id };
+    await late("after");
+  } catch (error) {
+    await late("failed");
+    throw error;
+  } finally {
+    await late("finally");
+    cli.clear();
+  }
+  const code = result.status === "complete" && options.warned() === 0 ? EXIT.complete : EXIT.warnings;
+  report(job, result, code, args.json ?? false, cli);
+  return code;
+}
+
+function report(job: Job, result: BackupResult, code: number, json: boolean, cli: Cli): void {
+  const { contents, objects } = result.receipt;
+  const bytes = objects[0]?.bytes ?? 0;
+  if (json) {
+    print(cli, {
+      plan: job.name,
+      status: code === EXIT.complete ? "complete" : "warnings",
+      exitCode: code,
+      id: result.id,
+      stores: result.copies.map(({ store, error }) => error ? { store, error: error.message } : { store }),
+      entries: contents.entries,
+      contentBytes: contents.bytes,
+      bytes,
+      warnings: result.warnings,
+    });
+  } else cli.terminal.out(safe(result.id));
+  const gone = result.verdicts.filter(({ keep }) => !keep).length;
+  cli.say(
+    `Stored ${contents.entries} entries, ${formatBytes(contents.bytes)}, as ${formatBytes(bytes)}` +
+      (gone > 0 ? `; removed ${gone} by retention` : ""),
+  );
+}
+
+function print(cli: Cli, value: unknown): void {
+  cli.terminal.out(JSON.stringify(value));
+}

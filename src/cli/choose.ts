@@ -1,0 +1,209 @@
+/**
+ * Which plans a command line means.
+ *
+ * @module
+ */
+import { extname, join } from "node:path";
+import { readConfig } from "../config.ts";
+import { readIdentities } from "../config/keys.ts";
+import { suggest } from "../config/words.ts";
+import { ConfigError, KeyError } from "../errors.ts";
+import { parseName } from "../name.ts";
+import { type Job, jobFromConfig, type Keys, openerJob } from "../plan.ts";
+import type { Policy } from "../prune/mod.ts";
+import * as store from "../store/mod.ts";
+import type { Cli } from "../cli.ts";
+import { EXIT, gravest } from "./exit.ts";
+import { fromCaller, storeFromCaller } from "./folders.ts";
+import { ownIdentities } from "./identity.ts";
+import { jobsFromModule } from "./modules.ts";
+import { askPassphrase, passphraseFromFile } from "./passphrase.ts";
+
+/** A plan that is made when its turn comes, so that one that cannot be made does not stop the others. */
+export interface Choice {
+  /** Its name. */
+  readonly name: string;
+  /** Makes it. */
+  readonly open: () => Promise<Job>;
+}
+
+/** The arguments that choose. */
+export interface ChoiceArgs {
+  readonly config?: string | undefined;
+  readonly plan?: string | undefined;
+  readonly all?: boolean | undefined;
+}
+
+/** The arguments that give keys. */
+export interface KeyArgs {
+  readonly identity: readonly string[];
+  readonly passphraseFile?: string | undefined;
+}
+
+/** Keys for reading, none of which is read before something asks. */
+export function keysFrom(args: KeyArgs, cli: Cli): Keys {
+  const files = args.identity.map((file) => fromCaller(file, cli.folder));
+  const { passphraseFile } = args;
+  return {
+    identities: files.length > 0 ? () => readIdentities(files) : undefined,
+    fallback: ownIdentities,
+    passphrase: async () => {
+      if (passphraseFile !== undefined) {
+        return await passphraseFromFile(passphraseFile, (path) => fromCaller(path, cli.folder));
+      }
+      cli.clear();
+      if (Deno.stdin.isTerminal()) return await askPassphrase(false);
+      throw new KeyError(
+        "Cannot decrypt: it is encrypted with a passphrase. Pass --passphrase-file FILE, or - for standard input",
+      );
+    },
+  };
+}
+
+/**
+ * The plans of the configuration that counts: `--config`, else backup.toml in the caller's folder. Undefined without one, and
+ * when `direct` says that the command line names things of its own: then a configuration named as well is an error.
+ */
+export async function choosePlans(
+  args: ChoiceArgs,
+  cli: Cli,
+  keys: Keys,
+  options: { readonly direct?: string | undefined; readonly many?: boolean | undefined } = {},
+): Promise<readonly Choice[] | undefined> {
+  const { direct, many } = options;
+  const given = args.config ?? args.plan ?? (args.all ? "--all" : undefined);
+  if (direct !== undefined) {
+    if (given === undefined) return undefined;
+    throw new ConfigError(
+      `Cannot use ${direct} together with --config, --plan or --all: a configuration's plan says it itself`,
+    );
+  }
+  const file = args.config === undefined ? await defaultConfig(cli) : fromCaller(args.config, cli.folder);
+  if (file === undefined) {
+    if (given === undefined) return undefined;
+    throw new ConfigError(
+      `Cannot find a configuration: ${cli.folder} holds no backup.toml. Pass --config FILE`,
+    );
+  }
+  const choices = await openFile(file, keys);
+  if (args.plan !== undefined) {
+    if (args.all) throw new ConfigError("Cannot use both --plan and --all: choose one");
+    const choice = choices.find(({ name }) => name === args.plan);
+    if (choice) return [choice];
+    throw new ConfigError(
+      `Cannot find the plan "${args.plan}" in "${file}". ${
+        suggest(args.plan, choices.map(({ name }) => name))
+      }`,
+    );
+  }
+  if (choices.length === 1 || args.all || many) return choices;
+  throw new ConfigError(
+    `Cannot choose a plan: "${file}" holds ${choices.length}. Pass --plan NAME: ${
+      choices.map(({ name }) => name).join(", ")
+    }`,
+  );
+}
+
+async function openFile(file: string, keys: Keys): Promise<Choice[]> {
+  if (extname(file) === ".toml") {
+    const config = await readConfig(file);
+    return [...config.plans.keys()].map((name) => ({
+      name,
+      open: () => Promise.resolve().then(() => jobFromConfig(config, name, keys)),
+    }));
+  }
+  if (/^\.[cm]?[jt]s$/.test(extname(file))) {
+    return [...await jobsFromModule(file)].map(([name, job]) => ({ name, open: () => Promise.resolve(job) }));
+  }
+  throw new ConfigError(`Cannot use the configuration "${file}": it is neither a .toml nor a .ts file`);
+}
+
+async function defaultConfig(cli: Cli): Promise<string | undefined> {
+  const file = join(cli.folder, "backup.toml");
+  try {
+    return (await Deno.stat(file)).isFile ? file : undefined;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw new ConfigError(`Cannot look for "${file}": ${(error as Error).message}`, { cause: error });
+  }
+}
+
+/** The arguments that say where to read without a configuration. */
+export interface ShelfArgs extends ChoiceArgs, KeyArgs {
+  readonly from: readonly string[];
+  readonly name?: string | undefined;
+}
+
+/** What to read: the configuration's plans, or the stores named. */
+export async function chooseShelves(
+  args: ShelfArgs,
+  cli: Cli,
+  options: {
+    readonly id?: string | undefined;
+    readonly many?: boolean | undefined;
+    readonly policy?: Policy | undefined;
+  } = {},
+): Promise<readonly Choice[]> {
+  const keys = keysFrom(args, cli);
+  const direct = args.from.length > 0 ? "--from" : args.name !== undefined ? "--name" : undefined;
+  const chosen = await choosePlans(args, cli, keys, { direct, many: options.many });
+  if (chosen) return chosen;
+  const from = args.from.length > 0
+    ? args.from.map((url) => storeFromCaller(url, cli.folder))
+    : [join(cli.folder, "backups")];
+  const names = await shelfNames(from, args.name, options.id);
+  if (names.length > 1 && !options.many) {
+    throw new ConfigError(
+      `Cannot choose a backup: ${from.join(", ")} holds several names. Pass --name: ${names.join(", ")}`,
+    );
+  }
+  return names.map((name) => ({
+    name,
+    open: () => Promise.resolve().then(() => openerJob({ from, name, keys, policy: options.policy })),
+  }));
+}
+
+/** The names backups in these stores have; just one where the command line settles it. */
+async function shelfNames(
+  from: readonly string[],
+  name: string | undefined,
+  id: string | undefined,
+): Promise<readonly string[]> {
+  if (name !== undefined) return [name];
+  const parsed = id === undefined ? undefined : parseName(id);
+  if (parsed) return [parsed.name];
+  const names = new Set<string>();
+  for (const url of from) {
+    for await (const { key } of store.open(url).list()) {
+      const found = parseName(key);
+      if (found?.suffix.startsWith(".tar")) names.add(found.name);
+    }
+  }
+  return [...names].sort();
+}
+
+/** Runs a command for each plan; one that fails does not stop the next. Gives the gravest exit code. */
+export async function eachPlan(
+  choices: readonly Choice[],
+  cli: Cli,
+  run: (job: Job) => Promise<number>,
+  failed: (name: string, error: unknown, code: number) => void = () => {},
+): Promise<number> {
+  const codes: number[] = [];
+  for (const { name, open } of choices) {
+    if (codes.includes(EXIT.cancelled)) break;
+    try {
+      codes.push(await run(await open()));
+    } catch (error) {
+      const code = cli.fail(error, choices.length > 1 ? name : undefined);
+      failed(name, error, code);
+      codes.push(code);
+    }
+  }
+  return gravest(codes);
+}
+
+/** Where a plan's backups lie, for people: every run says it. */
+export function whereOf(job: Job): string {
+  return job.plan.shelf?.stores.map(({ url }) => url).join(", ") ?? "nowhere";
+}

@@ -1,0 +1,61 @@
+/**
+ * `deno task list`
+ *
+ * @module
+ */
+import { object } from "@optique/core/constructs";
+import { formatBytes } from "../bytes.ts";
+import { type Command, command } from "../cli.ts";
+import { list, type ListItem } from "../list.ts";
+import { keyArgs, outputArgs, planArgs, shelfArgs } from "./args.ts";
+import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
+import { EXIT } from "./exit.ts";
+import { table } from "./terminal.ts";
+
+/** The command. */
+export const listCommand: Command = command({
+  name: "list",
+  brief: "Lists the backups of every plan, or of a store, oldest first.",
+  about: [
+    "Standard output: a table. --json: an object a backup with plan, id, name, time, store, state, bytes, entries, contentBytes, " +
+    "warnings, verified ({ event, at }). Only backups in the state complete can be restored.",
+  ],
+  examples: [
+    "deno task list",
+    "deno task list --from /mnt/disk/backups --json | jq -r 'select(.state == \"complete\") .id'",
+    "deno task list --config /etc/holdfast/backup.toml --plan app",
+  ],
+  parser: object({ ...planArgs, ...shelfArgs, ...outputArgs, identity: keyArgs.identity }),
+  run: async (args, cli) => {
+    const choices = await chooseShelves(args, cli, { many: true });
+    const options = cli.runOptions(args.quiet ?? false);
+    const rows: string[][] = [];
+    const code = await eachPlan(choices, cli, async (job) => {
+      cli.say(`Backups of "${job.plan.shelf?.name}" in ${whereOf(job)}`);
+      for (const item of await list(job.plan, options)) {
+        if (args.json) cli.terminal.out(JSON.stringify({ plan: job.name, ...item }));
+        else rows.push(row(item));
+      }
+      return EXIT.complete;
+    });
+    if (rows.length > 0) {
+      const head = ["ID", "STATE", "ENTRIES", "CONTENT", "STORED", "VERIFIED", "WARNINGS", "STORE"];
+      for (const line of table([head, ...rows])) cli.terminal.out(line);
+    } else if (!args.json && code === EXIT.complete) cli.say("There is no backup yet");
+    return code;
+  },
+});
+
+function row(item: ListItem): string[] {
+  const warnings = Object.entries(item.warnings ?? {}).map(([kind, count]) => `${kind} ${count}`).join(" ");
+  return [
+    item.id,
+    item.state,
+    item.entries?.toString() ?? "-",
+    item.contentBytes === undefined ? "-" : formatBytes(item.contentBytes),
+    formatBytes(item.bytes),
+    item.verified ? `${item.verified.event} ${item.verified.at.slice(0, 10)}` : "-",
+    warnings || "-",
+    item.store,
+  ];
+}

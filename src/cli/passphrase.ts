@@ -1,0 +1,59 @@
+/**
+ * A passphrase from a file, from standard input, or typed unseen.
+ *
+ * @module
+ */
+import process from "node:process";
+import { firstLine, readPassphrase } from "../config/keys.ts";
+import { ConfigError, KeyError } from "../errors.ts";
+
+/** Reads the passphrase of `--passphrase-file`: a file's first line, or that of standard input for "-". */
+export async function passphraseFromFile(file: string, resolve: (path: string) => string): Promise<string> {
+  return file === "-"
+    ? firstLine(await readLine(), "the passphrase on standard input")
+    : await readPassphrase(resolve(file));
+}
+
+/** Asks for a passphrase on the terminal, unseen; with `confirm`, twice. Throws {@linkcode ConfigError} without a terminal. */
+export async function askPassphrase(confirm: boolean): Promise<string> {
+  if (!Deno.stdin.isTerminal() || !Deno.stderr.isTerminal()) {
+    throw new ConfigError(
+      "Cannot ask for the passphrase: this is no terminal. Pass --passphrase-file FILE, or - for standard input",
+    );
+  }
+  const passphrase = await ask(
+    "Passphrase",
+    (value) => value ? undefined : "Type a passphrase, or press Ctrl-C",
+  );
+  if (confirm) {
+    await ask(
+      "The same again",
+      (value) => value === passphrase ? undefined : "This is not the same. Try again",
+    );
+  }
+  return passphrase;
+}
+
+async function ask(
+  message: string,
+  check: (value: string | undefined) => string | undefined,
+): Promise<string> {
+  // Loaded when someone is asked, so that no other command waits for it.
+  const { isCancel, password } = await import("@clack/prompts");
+  const answer = await password({ message, validate: check, output: process.stderr });
+  if (isCancel(answer)) throw new DOMException("Cancelled", "AbortError");
+  return answer as string;
+}
+
+/** Standard input up to the first line end, or all of it; no more than a passphrase can have. */
+async function readLine(): Promise<string> {
+  const bytes: number[] = [];
+  const one = new Uint8Array(1);
+  while (await Deno.stdin.read(one) === 1 && one[0] !== 10) {
+    bytes.push(one[0]!);
+    if (bytes.length > 4096) {
+      throw new KeyError("Cannot use the passphrase on standard input: its first line is too long");
+    }
+  }
+  return new TextDecoder().decode(new Uint8Array(bytes));
+}

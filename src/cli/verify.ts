@@ -1,0 +1,85 @@
+/**
+ * `deno task verify`
+ *
+ * @module
+ */
+import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { withDefault } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
+import { choice } from "@optique/core/valueparser";
+import { type Command, command } from "../cli.ts";
+import { messageOf } from "../errors.ts";
+import { verify } from "../verify.ts";
+import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs } from "./args.ts";
+import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
+import { EXIT } from "./exit.ts";
+import { safe } from "./terminal.ts";
+
+const level = withDefault(
+  option("--level", choice(["quick", "full"], { metavar: "LEVEL" }), {
+    description:
+      message`quick: receipt, ledger, sizes, checksums' files. full: every byte and every entry as well`,
+  }),
+  "quick" as const,
+);
+
+/** The command. */
+export const verifyCommand: Command = command({
+  name: "verify",
+  brief: "Checks that a backup is what was stored.",
+  about: [
+    "Standard output: a line a backup. --json: an object with plan, id, level, stores, entries, ledger, exitCode, error. A ledger " +
+    'of "cannot tell" means that this machine remembers nothing of this store, so a deletion of the newest could not show.',
+    "A full verification that succeeds is recorded, and prune never removes the newest backup that has one. Without a fitting key " +
+    "it checks the stored bytes, says so, and exits with 4.",
+  ],
+  examples: [
+    "deno task verify",
+    "deno task verify latest --level full --config /etc/holdfast/backup.toml --all",
+    "deno task verify docs_2026-11-20T03-00-00Z.tar.zst.age --from /mnt/disk/backups",
+  ],
+  parser: object({
+    id: idArgument("ID|latest", "The backup's file name, or the newest"),
+    level,
+    ...planArgs,
+    ...allArg,
+    ...shelfArgs,
+    ...keyArgs,
+    ...outputArgs,
+  }),
+  run: async (args, cli) => {
+    const id = args.id === "latest" ? undefined : args.id;
+    const choices = await chooseShelves(args, cli, { id });
+    const failed = (plan: string, error: unknown, exitCode: number): void => {
+      if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
+    };
+    return await eachPlan(choices, cli, async (job) => {
+      const options = cli.runOptions(args.quiet ?? false);
+      cli.say(`Verifying "${job.name}" in ${whereOf(job)}`);
+      const { unchecked, ...result } = await verify(job.plan, { ...options, id: args.id, level: args.level });
+      cli.clear();
+      const code = unchecked ? EXIT.key : options.warned() > 0 ? EXIT.warnings : EXIT.complete;
+      if (args.json) {
+        cli.terminal.out(
+          JSON.stringify({ plan: job.name, ...result, exitCode: code, error: unchecked?.message }),
+        );
+      } else {
+        const entries = result.entries === undefined ? "" : `, ${result.entries} entries`;
+        cli.terminal.out(
+          `${safe(result.id)}  ${
+            unchecked ? "bytes ok" : "ok"
+          } (${result.level}${entries})  ledger: ${result.ledger}`,
+        );
+      }
+      if (unchecked) {
+        cli.fail(
+          new Error(`The entries were not checked, the stored bytes were. ${unchecked.message}`, {
+            cause: unchecked,
+          }),
+        );
+      }
+      return code;
+    }, failed);
+  },
+});
