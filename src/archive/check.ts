@@ -5,9 +5,9 @@
  */
 import { createHash } from "node:crypto";
 import { IntegrityError } from "../errors.ts";
-import type { Contents, Context, Entry, Files, IndexEntry, U8 } from "../stage.ts";
+import type { Contents, Context, Entry, Files, IndexEntry } from "../stage.ts";
 import { type IndexReader, readIndex } from "./listing_read.ts";
-import { canonicalEntry, leafHash, merkleRoot, nonces } from "./merkle.ts";
+import { canonicalEntry, leafHasher, merkleRoot } from "./merkle.ts";
 import { FRAME_ENTRIES, type IndexTail } from "./listing.ts";
 import { quote } from "./path.ts";
 import { indexEntry } from "./entry.ts";
@@ -119,19 +119,19 @@ async function checkRoot(
   tail: IndexTail,
   expected: Pick<Contents, "entries" | "bytes" | "merkleRoot"> | undefined,
 ): Promise<void> {
-  const nonce = nonces(Uint8Array.fromHex(tail.salt));
-  const roots: U8[] = [];
-  let leaves: U8[] = [];
+  const hash = leafHasher(tail.salt);
+  const roots: string[] = [];
+  let leaves: string[] = [];
   let number = 0;
   for await (const entry of index.entries()) {
-    leaves.push(leafHash(nonce(number++), canonicalEntry(entry)));
+    leaves.push(hash(number++, canonicalEntry(entry)));
     if (leaves.length < FRAME_ENTRIES) continue;
     roots.push(merkleRoot(leaves));
     leaves = [];
   }
   if (leaves.length > 0) roots.push(merkleRoot(leaves));
-  const root = merkleRoot(roots).toHex();
-  const frames = tail.frames.every((frame, i) => frame.root === roots[i]?.toHex());
+  const root = merkleRoot(roots);
+  const frames = tail.frames.every((frame, i) => frame.root === roots[i]);
   if (root !== tail.merkleRoot || !frames) {
     throw new IntegrityError(
       "Cannot verify the index: its Merkle root is not that of its lines. It was changed",

@@ -119,17 +119,18 @@ function octal(block: U8, at: number, digits: number, value: number): void {
   }
 }
 
+const USTAR = Array.from("ustar", (letter) => letter.charCodeAt(0));
+
 /** Reads a header. Throws {@linkcode IntegrityError} on a wrong checksum or a malformed number; `where` says which header. */
 export function readHeader(block: Uint8Array, where: string): RawHeader {
   checkSum(block, where);
-  const magic = String.fromCharCode(...block.subarray(257, 263));
-  const known = magic === "ustar\0" || magic === "ustar ";
+  const known = USTAR.every((byte, i) => block[257 + i] === byte);
   const empty = block.subarray(0, 0);
   return {
     type: String.fromCharCode(block[156]!),
     name: cstring(block, 0, 100),
     // In GNU headers ("ustar ") the prefix field holds other times and the sparse map.
-    prefix: magic === "ustar\0" ? cstring(block, 345, 155) : empty,
+    prefix: known && block[262] === 0 ? cstring(block, 345, 155) : empty,
     target: cstring(block, 157, 100),
     uname: known ? cstring(block, 265, 32) : empty,
     gname: known ? cstring(block, 297, 32) : empty,

@@ -11,7 +11,7 @@ import { ConfigError } from "../errors.ts";
 import type { Body, IndexEntry, U8 } from "../stage.ts";
 import { bodyOfParts } from "./parts.ts";
 import { unpackFrame } from "./frame.ts";
-import { canonicalEntry, leafHash, merkleRoot, nonces } from "./merkle.ts";
+import { canonicalEntry, leafHasher, merkleRoot } from "./merkle.ts";
 import { comparePaths, quote } from "./path.ts";
 
 /** Entries per frame. A power of two, so that the frames' roots combine into the tree's. */
@@ -77,6 +77,8 @@ export interface BuiltIndex {
   readonly tail: IndexTail;
 }
 
+type LeafHasher = ReturnType<typeof leafHasher>;
+
 interface Run {
   pending: IndexEntry[];
   readonly frames: IndexFrame[];
@@ -91,8 +93,8 @@ interface Run {
  * until the end and sorted.
  */
 export function buildIndex(): IndexBuilder {
-  const salt = new Uint8Array(randomBytes(32));
-  const nonce = nonces(salt);
+  const salt = randomBytes(32).toString("hex");
+  const hash = leafHasher(salt);
   let run = newRun();
   let late: IndexEntry[] | undefined;
   let bytes = 0;
@@ -101,20 +103,19 @@ export function buildIndex(): IndexBuilder {
       bytes += entry.bytes;
       if (!late && run.last && comparePaths(run.last.path, entry.path) > 0) late = [];
       if (late) late.push(entry);
-      else addInOrder(run, entry, nonce);
+      else addInOrder(run, entry, hash);
     },
     finish: (archiveBytes, notes) => {
       const ordered = late === undefined;
-      if (late) run = merge(run, late, nonce);
-      flush(run, nonce);
-      const roots = run.frames.map((frame) => Uint8Array.fromHex(frame.root));
+      if (late) run = merge(run, late, hash);
+      flush(run, hash);
       const tail: IndexTail = {
         schema: "holdfast.index.v1",
         entries: run.entries,
         bytes,
         archiveBytes,
-        salt: salt.toHex(),
-        merkleRoot: merkleRoot(roots).toHex(),
+        salt,
+        merkleRoot: merkleRoot(run.frames.map((frame) => frame.root)),
         ordered,
         notes,
         frames: run.frames,
@@ -129,7 +130,7 @@ function newRun(): Run {
   return { pending: [], frames: [], parts: [], last: undefined, offset: 0, entries: 0 };
 }
 
-function addInOrder(run: Run, entry: IndexEntry, nonce: (number: number) => U8): void {
+function addInOrder(run: Run, entry: IndexEntry, hash: LeafHasher): void {
   const { last } = run;
   if (last?.path === entry.path) {
     throw new ConfigError(
@@ -147,16 +148,16 @@ function addInOrder(run: Run, entry: IndexEntry, nonce: (number: number) => U8):
   }
   run.last = entry;
   run.pending.push(entry);
-  if (run.pending.length === FRAME_ENTRIES) flush(run, nonce);
+  if (run.pending.length === FRAME_ENTRIES) flush(run, hash);
 }
 
-function flush(run: Run, nonce: (number: number) => U8): void {
+function flush(run: Run, hash: LeafHasher): void {
   const { pending } = run;
   const first = pending[0];
   if (!first) return;
-  const leaves = pending.map((entry, i) => leafHash(nonce(run.entries + i), canonicalEntry(entry)));
+  const leaves = pending.map((entry, i) => hash(run.entries + i, canonicalEntry(entry)));
   const part = pack(utf8(pending.map((entry) => JSON.stringify(entry) + "\n").join("")));
-  const root = merkleRoot(leaves).toHex();
+  const root = merkleRoot(leaves);
   run.frames.push({ first: first.path, offset: run.offset, size: part.length, count: pending.length, root });
   run.parts.push(part);
   run.offset += part.length;
@@ -165,17 +166,17 @@ function flush(run: Run, nonce: (number: number) => U8): void {
 }
 
 /** Two sorted runs into one: the frames so far and what came late. */
-function merge(run: Run, late: IndexEntry[], nonce: (number: number) => U8): Run {
+function merge(run: Run, late: IndexEntry[], hash: LeafHasher): Run {
   const merged = newRun();
   late.sort((a, b) => comparePaths(a.path, b.path));
   let at = 0;
   for (const entry of recordsOf(run)) {
     for (let next = late[at]; next && comparePaths(next.path, entry.path) < 0; next = late[++at]) {
-      addInOrder(merged, next, nonce);
+      addInOrder(merged, next, hash);
     }
-    addInOrder(merged, entry, nonce);
+    addInOrder(merged, entry, hash);
   }
-  for (const entry of late.slice(at)) addInOrder(merged, entry, nonce);
+  for (const entry of late.slice(at)) addInOrder(merged, entry, hash);
   return merged;
 }
 

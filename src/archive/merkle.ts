@@ -4,29 +4,8 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
-import type { IndexEntry, U8 } from "../stage.ts";
-
-const LEAF = Uint8Array.of(0);
-const NODE = Uint8Array.of(1);
-
-function digest(...parts: (Uint8Array | string)[]): U8 {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return new Uint8Array(hash.digest());
-}
-
-/** The nonces of an archive: HMAC-SHA256 (RFC 2104) under its 32-byte salt over the entry's number in decimal. */
-export function nonces(salt: Uint8Array): (number: number) => U8 {
-  // Two plain hashes per nonce cost a fifth of node's Hmac object.
-  const inner = new Uint8Array(64).fill(0x36);
-  const outer = new Uint8Array(64).fill(0x5c);
-  for (let i = 0; i < salt.length; i++) {
-    inner[i]! ^= salt[i]!;
-    outer[i]! ^= salt[i]!;
-  }
-  return (number) => digest(outer, digest(inner, String(number)));
-}
+import { createHash, createHmac, hash } from "node:crypto";
+import type { IndexEntry } from "../stage.ts";
 
 /** Canonical JSON (RFC 8785) of an entry's metadata and digest, without its offset: what a leaf is made of. */
 export function canonicalEntry(entry: Omit<IndexEntry, "offset">): string {
@@ -46,59 +25,100 @@ export function canonicalEntry(entry: Omit<IndexEntry, "offset">): string {
   });
 }
 
-/** The hash of a leaf: SHA-256(0x00, nonce, canonical entry). */
-export function leafHash(nonce: Uint8Array, canonical: string): U8 {
-  return digest(LEAF, nonce, canonical);
+/** A leaf's nonce: HMAC-SHA256 under the archive's salt over the entry's number in decimal. All three in hexadecimal. */
+export function nonceOf(salt: string, number: number): string {
+  return createHmac("sha256", Uint8Array.fromHex(salt)).update(String(number)).digest("hex");
+}
+
+/** The hash of a leaf: SHA-256(0x00, nonce, canonical entry), hexadecimal. */
+export function leafHash(nonce: string, canonical: string): string {
+  return createHash("sha256").update(Uint8Array.of(0)).update(Uint8Array.fromHex(nonce)).update(canonical)
+    .digest("hex");
 }
 
 /**
- * The root over leaf hashes, lower levels first: SHA-256 of nothing for none, else as RFC 6962 splits them. Because it splits at
- * powers of two, roots of aligned runs of 2^k leaves combine into the root of all: pass them as leaves.
+ * `leafHash(nonceOf(salt, number), canonical)` for many leaves. Spells the HMAC (RFC 2104) out in one-shot hashes over buffers that
+ * stay: a quarter of the time, which shows in archives of small files.
  */
-export function merkleRoot(leaves: readonly U8[]): U8 {
-  if (leaves.length === 0) return digest();
+export function leafHasher(salt: string): (number: number, canonical: string) => string {
+  const inner = new Uint8Array(64 + 20).fill(0x36, 0, 64);
+  const outer = new Uint8Array(64 + 32).fill(0x5c, 0, 64);
+  Uint8Array.fromHex(salt).forEach((byte, i) => {
+    inner[i]! ^= byte;
+    outer[i]! ^= byte;
+  });
+  const innerDigest = outer.subarray(64);
+  let leaf = new Uint8Array(4096);
+  return (number, canonical) => {
+    const { written } = encoder.encodeInto(String(number), inner.subarray(64));
+    innerDigest.setFromHex(hash("sha256", inner.subarray(0, 64 + written), "hex"));
+    if (leaf.length < 33 + canonical.length * 3) leaf = new Uint8Array(33 + canonical.length * 3);
+    leaf.subarray(1, 33).setFromHex(hash("sha256", outer, "hex"));
+    const end = 33 + encoder.encodeInto(canonical, leaf.subarray(33)).written;
+    return hash("sha256", leaf.subarray(0, end), "hex");
+  };
+}
+
+const encoder = new TextEncoder();
+const node = new Uint8Array(65).fill(1, 0, 1);
+const left = node.subarray(1, 33);
+const right = node.subarray(33);
+
+/** SHA-256(0x01, left, right). */
+function nodeHash(a: string, b: string): string {
+  left.setFromHex(a);
+  right.setFromHex(b);
+  return hash("sha256", node, "hex");
+}
+
+/**
+ * The root over leaf hashes, all in lower-case hexadecimal: SHA-256 of nothing for none, else as RFC 6962 splits them. Because it
+ * splits at powers of two, the roots of aligned runs of 2^k leaves combine into the root of all: pass them as leaves.
+ */
+export function merkleRoot(leaves: readonly string[]): string {
+  if (leaves.length === 0) return hash("sha256", "", "hex");
   let level = leaves;
   while (level.length > 1) level = parents(level);
   return level[0]!;
 }
 
 /** A node without a sibling moves up as it is, which gives the same tree as RFC 6962's recursive split. */
-function parents(level: readonly U8[]): U8[] {
-  const above: U8[] = [];
+function parents(level: readonly string[]): string[] {
+  const above: string[] = [];
   for (let i = 0; i < level.length; i += 2) {
-    const right = level[i + 1];
-    above.push(right ? digest(NODE, level[i]!, right) : level[i]!);
+    const sibling = level[i + 1];
+    above.push(sibling === undefined ? level[i]! : nodeHash(level[i]!, sibling));
   }
   return above;
 }
 
 /** The audit path of leaf `number`, from its sibling up (RFC 6962, section 2.1.1). Throws RangeError for no such leaf. */
-export function inclusionProof(leaves: readonly U8[], number: number): U8[] {
+export function inclusionProof(leaves: readonly string[], number: number): string[] {
   if (!Number.isInteger(number) || number < 0 || number >= leaves.length) {
     throw new RangeError(`Cannot prove leaf ${number} of ${leaves.length}`);
   }
-  const path: U8[] = [];
+  const path: string[] = [];
   let at = number;
   for (let level = leaves; level.length > 1; level = parents(level)) {
     const sibling = level[at ^ 1];
-    if (sibling) path.push(sibling);
-    at >>= 1;
+    if (sibling !== undefined) path.push(sibling);
+    at = Math.floor(at / 2);
   }
   return path;
 }
 
-/** What {@linkcode verifyInclusion} is given. */
+/** What {@linkcode verifyInclusion} is given. Hashes are lower-case hexadecimal. */
 export interface Inclusion {
   /** The leaf's hash. */
-  readonly leaf: Uint8Array;
+  readonly leaf: string;
   /** Its number, from 0. */
   readonly number: number;
   /** How many leaves the tree has. */
   readonly size: number;
   /** The audit path, from the leaf's sibling up. */
-  readonly path: readonly Uint8Array[];
+  readonly path: readonly string[];
   /** The root it must lead to. */
-  readonly root: Uint8Array;
+  readonly root: string;
 }
 
 /** Whether an audit path leads from a leaf to the root (RFC 9162, section 2.1.3.2). */
@@ -107,19 +127,20 @@ export function verifyInclusion(inclusion: Inclusion): boolean {
   if (!Number.isSafeInteger(number) || !Number.isSafeInteger(size) || number < 0 || number >= size) {
     return false;
   }
+  if (![inclusion.leaf, ...path].every((hex) => /^[0-9a-f]{64}$/.test(hex))) return false;
   let at = number;
   let last = size - 1;
-  let hash = inclusion.leaf;
+  let hex = inclusion.leaf;
   for (const sibling of path) {
-    if (last === 0 || sibling.length !== 32) return false;
+    if (last === 0) return false;
     if (at % 2 === 1 || at === last) {
-      hash = digest(NODE, sibling, hash);
+      hex = nodeHash(sibling, hex);
       while (at % 2 === 0 && at !== 0) [at, last] = [Math.floor(at / 2), Math.floor(last / 2)];
     } else {
-      hash = digest(NODE, hash, sibling);
+      hex = nodeHash(hex, sibling);
     }
     at = Math.floor(at / 2);
     last = Math.floor(last / 2);
   }
-  return last === 0 && root.length === 32 && hash.every((byte, i) => byte === root[i]);
+  return last === 0 && hex === root;
 }

@@ -26,17 +26,17 @@ function rank(unit: number): number {
   return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
 }
 
+/** An empty, "." or ".." part, which an absolute path and a trailing slash make too. */
+const ODD_PART = /(?:^|\/)\.{0,2}(?:\/|$)/;
+
 /** Why a path cannot be stored, or undefined when it can. */
 export function pathFault(path: string): string | undefined {
-  if (path === "") return "it is empty";
-  if (path.charCodeAt(0) === SLASH) return "it is absolute";
   if (path.includes("\0")) return "it holds a NUL";
   if (!path.isWellFormed()) return "it is not valid Unicode";
-  for (const part of path.split("/")) {
-    if (part === "") return "it has an empty part";
-    if (part === "." || part === "..") return `it has a "${part}" part`;
-  }
-  return undefined;
+  if (!ODD_PART.test(path)) return undefined;
+  if (path === "") return "it is empty";
+  if (path.charCodeAt(0) === SLASH) return "it is absolute";
+  return 'it has an empty, "." or ".." part';
 }
 
 /** A path between quotes, safe for a terminal and cut to a sensible length. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { concat, text, utf8 } from "../bytes.ts";
+import { utf8 } from "../bytes.ts";
 import { IntegrityError } from "../errors.ts";
 import type { U8 } from "../stage.ts";
 
@@ -15,13 +15,16 @@ export type PaxRecords = Map<string, Uint8Array>;
 
 /** The content of an extended header. */
 export function encodePax(records: readonly (readonly [string, string])[]): U8 {
-  return concat(records.map(([key, value]) => {
-    const body = utf8(` ${key}=${value}\n`);
-    // The length counts its own digits.
-    let length = body.length + 1;
-    while (String(length).length + body.length !== length) length = String(length).length + body.length;
-    return concat([utf8(String(length)), body]);
-  }));
+  return utf8(
+    records.map(([key, value]) => {
+      const rest = ` ${key}=${value}\n`;
+      const bytes = utf8(rest).length;
+      // The length counts its own digits.
+      let length = bytes + 1;
+      while (String(length).length + bytes !== length) length = String(length).length + bytes;
+      return length + rest;
+    }).join(""),
+  );
 }
 
 /** The records of an extended header; of two with one key the later stands. Throws {@linkcode IntegrityError}. */
@@ -43,9 +46,11 @@ export function decodePax(bytes: Uint8Array, where: string): PaxRecords {
   return records;
 }
 
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
 function decodeKey(bytes: Uint8Array, where: string): string {
   try {
-    if (bytes.length > 0) return text(bytes);
+    if (bytes.length > 0) return decoder.decode(bytes);
   } catch {
     // said below
   }

@@ -8,7 +8,15 @@ import { IntegrityError, NotFoundError } from "../errors.ts";
 import type { Body, Contents, IndexEntry } from "../stage.ts";
 import { FRAME_ENTRIES } from "./listing.ts";
 import { type IndexReader, readIndex } from "./listing_read.ts";
-import { canonicalEntry, inclusionProof, leafHash, merkleRoot, nonces, verifyInclusion } from "./merkle.ts";
+import {
+  canonicalEntry,
+  inclusionProof,
+  leafHash,
+  leafHasher,
+  merkleRoot,
+  nonceOf,
+  verifyInclusion,
+} from "./merkle.ts";
 import { comparePaths, quote } from "./path.ts";
 
 /** Evidence that an entry is in a backup. JSON; discloses this entry's metadata and digest, and no other's. */
@@ -41,24 +49,23 @@ export async function proveEntry(index: Body, path: string): Promise<EntryProof>
       `Cannot prove ${quote(path)}: the backup does not have it. Check the path with list`,
     );
   }
-  const nonce = nonces(Uint8Array.fromHex(tail.salt));
+  const hash = leafHasher(tail.salt);
   const start = at * FRAME_ENTRIES;
-  const leaves = entries.map((entry, i) => leafHash(nonce(start + i), canonicalEntry(entry)));
-  if (merkleRoot(leaves).toHex() !== tail.frames[at]!.root) {
+  const leaves = entries.map((entry, i) => hash(start + i, canonicalEntry(entry)));
+  if (merkleRoot(leaves) !== tail.frames[at]!.root) {
     throw new IntegrityError(
       "Cannot prove anything: the index does not agree with its own Merkle tree. It was changed",
     );
   }
-  const roots = tail.frames.map((frame) => Uint8Array.fromHex(frame.root));
-  const steps = [...inclusionProof(leaves, within), ...inclusionProof(roots, at)];
+  const roots = tail.frames.map((frame) => frame.root);
   const { offset: _, ...entry } = entries[within]!;
   return {
     schema: "holdfast.proof.v1",
     entry,
     number: start + within,
     entries: tail.entries,
-    nonce: nonce(start + within).toHex(),
-    path: steps.map((step) => step.toHex()),
+    nonce: nonceOf(tail.salt, start + within),
+    path: [...inclusionProof(leaves, within), ...inclusionProof(roots, at)],
   };
 }
 
@@ -101,11 +108,11 @@ export function checkProof(
     throw new IntegrityError("Cannot check the proof: it is not a holdfast.proof.v1");
   }
   const fits = proof.entries === contents.entries && verifyInclusion({
-    leaf: leafHash(Uint8Array.fromHex(proof.nonce), canonicalEntry(proof.entry)),
+    leaf: leafHash(proof.nonce, canonicalEntry(proof.entry)),
     number: proof.number,
     size: contents.entries,
-    path: proof.path.map((step) => Uint8Array.fromHex(step)),
-    root: Uint8Array.fromHex(contents.merkleRoot),
+    path: proof.path,
+    root: contents.merkleRoot,
   });
   if (!fits) {
     throw new IntegrityError(

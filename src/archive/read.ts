@@ -125,7 +125,7 @@ async function takeExtra(
   if (size < 0 || size > EXTRA_LIMIT) {
     throw new IntegrityError(`Cannot read ${where}: it has ${size} bytes, the limit is ${EXTRA_LIMIT}`);
   }
-  const all = await source.exactly(padded(size));
+  const all = source.now(padded(size)) ?? await source.exactly(padded(size));
   if (all.length < padded(size)) {
     throw new IntegrityError(`Cannot read ${where}: the archive ends inside it. It is cut`);
   }

@@ -7,7 +7,7 @@ import type { Bytes, U8 } from "../stage.ts";
 
 /** A stream with a position. */
 export interface Source {
-  /** A view of the next `size` bytes when they are at hand, else undefined. Valid until the next call; not to be given away. */
+  /** A view of the next `size` bytes when they are at hand, else undefined. It shares its buffer: not to be given away. */
   readonly now: (size: number) => U8 | undefined;
   /** The next `size` bytes in a buffer of their own; fewer when the stream ends. */
   readonly exactly: (size: number) => Promise<U8>;

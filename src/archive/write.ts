@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
-import type { Entry, IndexEntry, U8 } from "../stage.ts";
+import { createHash, hash } from "node:crypto";
+import type { Bytes, Entry, IndexEntry, U8 } from "../stage.ts";
 import { checkEntry, indexEntry } from "./entry.ts";
 import { fits, MAX_ID, MAX_LONG, splitPath, UNIT, writeHeader } from "./header.ts";
 import { encodePax, encodeTime, EXTRA_LIMIT } from "./pax.ts";
@@ -29,6 +29,10 @@ interface Sink {
   /** Length of all blocks before this one. */
   before: number;
   ready: U8[];
+  /** Content bytes so far. */
+  bytes: number;
+  /** Entries so far. */
+  entries: number;
 }
 
 /** Writes entries as a tar archive that ends with two zero blocks, in blocks of 1 MiB; the last may be shorter. */
@@ -36,62 +40,63 @@ export async function* writeTar(
   entries: AsyncIterable<Entry>,
   hooks: WriteHooks,
 ): AsyncGenerator<U8, void, undefined> {
-  const sink: Sink = { block: new Uint8Array(BLOCK), fill: 0, before: 0, ready: [] };
-  let bytes = 0;
-  let count = 0;
+  const sink: Sink = { block: new Uint8Array(BLOCK), fill: 0, before: 0, ready: [], bytes: 0, entries: 0 };
   for await (const entry of entries) {
     checkEntry(entry);
-    putMember(sink, entry, count);
+    putMember(sink, entry);
     const offset = sink.before + sink.fill;
     let digest: string | undefined;
-    if (entry.kind === "file") {
-      const hash = entry.sha256 ? undefined : createHash("sha256");
-      for await (const chunk of content(entry)) {
-        hash?.update(chunk);
-        append(sink, chunk);
-        bytes += chunk.length;
-        if (sink.ready.length === 0) continue;
-        hooks.progress(bytes, count);
-        yield* sink.ready.splice(0);
-      }
-      digest = hash ? hash.digest("hex") : hexDigest(entry);
-      pad(sink);
-    }
-    count++;
+    if (typeof entry.body === "function") digest = yield* putStream(sink, entry, entry.body(), hooks);
+    else if (entry.kind === "file") digest = putWhole(sink, entry, entry.body ?? new Uint8Array(0));
+    pad(sink);
+    sink.entries++;
     hooks.entry(indexEntry(entry, offset, digest));
-    if (sink.ready.length > 0) {
-      hooks.progress(bytes, count);
-      yield* sink.ready.splice(0);
-    }
+    if (sink.ready.length > 0) yield* take(sink, hooks);
   }
   zeros(sink, 2 * UNIT);
-  hooks.progress(bytes, count);
   hooks.end(sink.before + sink.fill);
-  yield* sink.ready.splice(0);
-  if (sink.fill > 0) yield sink.block.slice(0, sink.fill);
+  if (sink.fill > 0) sink.ready.push(sink.block.slice(0, sink.fill));
+  yield* take(sink, hooks);
 }
 
-/** The content of a file, checked against `bytes`. */
-async function* content(entry: Entry): AsyncGenerator<U8, void, undefined> {
-  const { body, bytes } = entry;
+function* take(sink: Sink, hooks: WriteHooks): Generator<U8, void, undefined> {
+  hooks.progress(sink.bytes, sink.entries);
+  yield* sink.ready.splice(0);
+}
+
+/** Small content: without a turn of the event loop. Gives the digest. */
+function putWhole(sink: Sink, entry: Entry, body: U8): string {
+  if (body.length !== entry.bytes) throw wrongLength(entry, body.length);
+  append(sink, body);
+  sink.bytes += body.length;
+  return entry.sha256 ? hexDigest(entry) : hash("sha256", body, "hex");
+}
+
+async function* putStream(
+  sink: Sink,
+  entry: Entry,
+  body: Bytes,
+  hooks: WriteHooks,
+): AsyncGenerator<U8, string, undefined> {
+  const digest = entry.sha256 ? undefined : createHash("sha256");
   let seen = 0;
-  if (typeof body === "function") {
-    for await (const chunk of body()) {
-      seen += chunk.length;
-      if (seen > bytes) break;
-      yield chunk;
-    }
-  } else if (body) {
-    seen = body.length;
-    if (seen === bytes) yield body;
+  for await (const chunk of body) {
+    seen += chunk.length;
+    if (seen > entry.bytes) break;
+    digest?.update(chunk);
+    append(sink, chunk);
+    sink.bytes += chunk.length;
+    if (sink.ready.length > 0) yield* take(sink, hooks);
   }
-  if (seen !== bytes) {
-    throw new Error(
-      `Cannot archive ${quote(entry.path)}: it gave ${
-        seen > bytes ? "more than" : `${seen} of`
-      } ${bytes} bytes. It changed while it was read; run the backup again`,
-    );
-  }
+  if (seen !== entry.bytes) throw wrongLength(entry, seen);
+  return digest ? digest.digest("hex") : hexDigest(entry);
+}
+
+function wrongLength({ path, bytes }: Entry, seen: number): Error {
+  return new Error(
+    `Cannot archive ${quote(path)}: it gave ${seen > bytes ? "more than" : `${seen} of`} ${bytes} bytes. ` +
+      "It changed while it was read; run the backup again",
+  );
 }
 
 function hexDigest(entry: Entry): string {
@@ -106,12 +111,12 @@ function hexDigest(entry: Entry): string {
 
 const TYPES = { file: "0", hardlink: "1", symlink: "2", directory: "5" } as const;
 
-function putMember(sink: Sink, entry: Entry, number: number): void {
+function putMember(sink: Sink, entry: Entry): void {
   const path = entry.kind === "directory" ? entry.path + "/" : entry.path;
   const target = entry.target ?? "";
   const records = paxRecords(entry, path, target);
   const seconds = Math.floor(entry.mtimeMs / 1000);
-  if (records.length > 0) putPax(sink, encodePax(records), entry.path, number);
+  if (records.length > 0) putPax(sink, encodePax(records), entry.path);
   putHeader(sink, {
     path,
     target,
@@ -142,13 +147,13 @@ function paxRecords(entry: Entry, path: string, target: string): [string, string
   return records;
 }
 
-function putPax(sink: Sink, content: U8, path: string, number: number): void {
+function putPax(sink: Sink, content: U8, path: string): void {
   if (content.length > EXTRA_LIMIT) {
     throw new TypeError(`Cannot archive ${quote(path)}: its names need more than ${EXTRA_LIMIT} bytes`);
   }
   // The number keeps the members apart for programs that do not know PAX and store them as files.
   putHeader(sink, {
-    path: `PaxHeaders/${number}`,
+    path: `PaxHeaders/${sink.entries}`,
     target: "",
     type: "x",
     mode: 0o644,
