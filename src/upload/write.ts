@@ -62,7 +62,13 @@ export async function writeBackup(job: Job): Promise<void> {
     if (sealed.index) objects.push(await putStream(job, INDEX, sealed.index.read()));
     const facts = sealed.facts();
     await putRestoreText(job, facts);
-    for (const target of targets) await attempt(target, () => commit(job, target, objects, facts));
+    const completedAt = new Date().toISOString();
+    for (const target of targets) {
+      await attempt(
+        target,
+        () => commit(job, target, (parents) => makeReceipt(job, objects, facts, completedAt, parents)),
+      );
+    }
     for (const target of targets) {
       if (!target.error) await target.store.delete(id + INTENT);
     }
@@ -146,13 +152,12 @@ async function attempt(target: Target, step: () => Promise<void>, stream?: Bytes
 async function commit(
   job: Job,
   target: Target,
-  objects: readonly StoredObject[],
-  facts: FactSheet,
+  make: (parents: string[]) => BackupReceipt,
 ): Promise<void> {
   const { id, shelf, sealed, context } = job;
   context.signal.throwIfAborted();
   const parents = (target.ledger?.heads ?? []).map((head) => head.sha256).sort();
-  const receipt = encodeReceipt(makeReceipt(job, objects, facts, parents));
+  const receipt = encodeReceipt(make(parents));
   for (const signer of sealed.signers.filter((signer) => signer.authenticates)) {
     const signature = await signer.begin(id + RECEIPT);
     signature.add(receipt);
@@ -170,6 +175,7 @@ function makeReceipt(
   job: Job,
   objects: readonly StoredObject[],
   facts: FactSheet,
+  completedAt: string,
   parents: string[],
 ): BackupReceipt {
   const { id, shelf, sealed, context } = job;
@@ -184,7 +190,7 @@ function makeReceipt(
     run: context.run,
     parents,
     createdAt: (parsed?.time ?? context.now).toISOString(),
-    completedAt: new Date().toISOString(),
+    completedAt,
     outcome: "complete",
     objects: objects.map((object) => ({ ...object })),
     stages: facts.stages.map((stage) => ({

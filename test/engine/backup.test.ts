@@ -238,7 +238,7 @@ Deno.test("verify() accepts what backup() wrote, and says when it cannot tell", 
   const quick = await verify(plan);
   assert.equal(quick.ledger, "cannot tell");
   const full = await verify(plan, { level: "full", now: after(9) });
-  assert.equal(full.entries, 6);
+  assert.equal(full.entries, 7);
   const [item] = await list(plan);
   assert.equal(item?.verified?.event, "verify");
 });

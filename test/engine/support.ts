@@ -55,13 +55,14 @@ export async function bytesOf(store: Store, key: string): Promise<Uint8Array<Arr
 /** A store that notes every change, and fails the `failAt`th call (from 1) of put, get, head, list or delete. */
 export function watched(
   store: Store,
-  options: { failAt?: number; only?: string } = {},
+  options: { failAt?: number; only?: string; except?: string } = {},
 ): Store & { log: string[] } {
   const log: string[] = [];
   let calls = 0;
   function call(verb: string, key: string): void {
     log.push(`${verb} ${key}`);
     if (options.only !== undefined && options.only !== verb) return;
+    if (options.except !== undefined && key.endsWith(options.except)) return;
     calls++;
     if (calls === options.failAt) throw new StoreError(`Injected: ${verb} ${key}`);
   }
