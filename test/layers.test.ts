@@ -51,9 +51,7 @@ Deno.test("stage.ts and errors.ts import nothing", () => {
 
 Deno.test("nothing in src prints but the command line", () => {
   const printing = files.filter((file) => !/^src\/cli[./]/.test(file))
-    .filter((file) =>
-      /\bconsole\.|Deno\.std(out|err)|process\.std/.test(readFileSync(join(root, file), "utf8"))
-    );
+    .filter((file) => /\bconsole\.|Deno\.std(out|err)|process\.std/.test(codeOf(file)));
   assert.deepEqual(printing, []);
 });
 
