@@ -22,19 +22,20 @@ const SYSTEM_FOLDER = "lost+found";
 /** Options of {@linkcode directory}. */
 export interface DirectoryOptions {
   /**
-   * Whether the first write makes the folder (mode 0700) when it is missing and the folder above it is there. Default: true.
-   * Say false for a disk that may not be mounted.
+   * Whether a write makes the folder (mode 0700) when it is missing and the folder above it is there. Default: true. Say
+   * false for a disk that may not be mounted.
    */
   readonly create?: boolean | undefined;
 }
 
 /**
- * Keeps objects as files (mode 0600) of the folder `path`; a relative path is resolved against the working folder when the store is made.
+ * Keeps objects as files (mode 0600) of the folder `path`; a relative path starts from the working folder at the time of this
+ * call.
  *
- * An object appears under its name only when it is whole and on the disk: temporary file in the same folder, fsync, link(2) for a
- * conditional write or rename(2) for a replacing one, fsync of the folder. Where there are no hard links (FAT, some network file systems) a
- * conditional write takes flock(2) on a guard file, looks, and renames. What is not a regular file is never listed, read or
- * followed; nor are leases listed. Temporary files of dead runs go with the first write a day later.
+ * An object appears under its name only when it is whole and on the disk: temporary file in the same folder, fsync, link(2)
+ * for a conditional write or rename(2) for a replacing one, fsync of the folder. Where there are no hard links (FAT, some
+ * network file systems) a conditional write takes flock(2) on a guard file, looks, and renames. What is not a regular file
+ * is never listed, read or followed; nor are leases listed. Temporary files of dead runs go with the first write a day later.
  *
  * Free space is told only with Deno's permission `--allow-sys=statfs`. Throws TypeError for an empty path.
  */

@@ -14,8 +14,8 @@ import { readFull } from "./read.ts";
 const TEXT_BYTES = 64 * 1024;
 
 /**
- * Tries to lock the file `path` and writes `text` into it for others to read. The file goes when the lock is released; after a
- * crash it stays, unlocked, and the next run takes it.
+ * Tries to lock the file `path` and writes `text` into it for others to read. The file goes when the lock is released; after
+ * a crash it stays, unlocked, and the next run takes it.
  */
 export async function lockFile(root: Root, path: string, text: string): Promise<Lock> {
   const action = `Cannot lock "${path.slice(root.path.length + 1)}"`;
@@ -23,14 +23,13 @@ export async function lockFile(root: Root, path: string, text: string): Promise<
     for (;;) {
       const file = await openLock(root, path, action);
       try {
-        if (!await file.tryLock(true)) {
+        if (!await tryLock(file, path)) {
           const holder = await readHolder(file);
           file.close();
           return { held: false, holder };
         }
         if (await isCurrent(file, path)) {
-          await file.truncate(0);
-          await file.write(new TextEncoder().encode(text));
+          await writeHolder(file, text).catch(() => {}); // on a full disk too, or a prune could not begin
           return { held: true, release: once(() => release(file, path)) };
         }
         file.close(); // its holder removed it while this run waited to open it
@@ -53,6 +52,23 @@ async function openLock(root: Root, path: string, action: string): Promise<Deno.
       await makeFolders(root, dirname(path), action);
     }
   }
+}
+
+async function tryLock(file: Deno.FsFile, path: string): Promise<boolean> {
+  try {
+    return await file.tryLock(true);
+  } catch (error) {
+    // No locks here: a lease is then an object of this name, and no empty file may stand in its way.
+    if ((await file.stat()).size === 0) await Deno.remove(path).catch(() => {});
+    throw error;
+  }
+}
+
+/** Says who holds the lock: only for messages, the lock counts. */
+async function writeHolder(file: Deno.FsFile, text: string): Promise<void> {
+  await file.truncate(0);
+  const bytes = new TextEncoder().encode(text);
+  for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
 }
 
 /** Whether the path still means the file that was opened: two runs must not hold locks on two files of one name. */

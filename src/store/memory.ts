@@ -16,7 +16,10 @@ interface Kept {
   readonly modified: Date;
 }
 
-/** Keeps objects in this process, and nowhere else; each call gives a new, empty store. It has no locks, so leases are objects. */
+/**
+ * Keeps objects in this process, and nowhere else; each call gives a new, empty store. Writes, conditions and ranges are as in
+ * every store. It has no locks, so leases are objects.
+ */
 export function memory(): Store {
   const objects = new Map<string, Kept>();
   return {

@@ -30,8 +30,9 @@ const SCHEMES: Readonly<Record<string, (url: string) => Store>> = {
 const PLANNED: readonly string[] = ["s3", "sftp", "nats"];
 
 /**
- * The store that a path or URL means: `./backups`, `/srv/backups`, `file:///srv/backups`, or `memory:` (new and empty each time). Nothing
- * is read or made yet. Throws {@linkcode ConfigError} for anything else; what follows the scheme is not repeated, since it may hold a secret.
+ * The store that a path or URL means: `./backups`, `/srv/backups`, `file:///srv/backups`, or `memory:` (new and empty each
+ * time). Nothing is read or made yet. Throws {@linkcode ConfigError} for anything else; what follows an unknown scheme is not
+ * repeated, since it may hold a secret.
  */
 export function open(location: string, options: OpenOptions = {}): Store {
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):/.exec(location)?.[1]?.toLowerCase();

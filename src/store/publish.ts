@@ -20,13 +20,13 @@ const GUARD = ".put.lease";
 export type Link = (from: string, to: string) => Promise<void>;
 
 /**
- * Publishes `temp` as `path`. Replacing is rename(2). With `ifAbsent` it is link(2), which fails when the name is taken; "exists" then
- * says that the name stands for other bytes. Equal bytes are a success: on a network file system the answer to the first
- * attempt may have got lost.
+ * Publishes `temp` as `path`. Replacing is rename(2). With `ifAbsent` it is link(2), which fails when the name is taken; "exists"
+ * then says that the name stands for other bytes. Equal bytes are a success: on a network file system the answer to the
+ * first attempt may have got lost.
  *
  * Without hard links, "look, then rename" runs under flock(2) on a guard file: of all conditional writers of this store
  * exactly one wins, also across processes, and a dead one holds nothing. A replacing write is not held back by the guard,
- * so a key must be written either conditionally or not, which is what Holdfast does.
+ * so a key must be written either conditionally or not.
  */
 export async function publish(
   root: Root,

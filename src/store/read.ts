@@ -19,8 +19,8 @@ export async function readFull(file: Deno.FsFile, buffer: Uint8Array): Promise<n
 }
 
 /**
- * Streams a part of an open file in chunks of 1 MiB, and closes it: after the last byte, on an error, on cancel. Not `toBytes`:
- * a stream that is cancelled before its first read never starts its generator, and the file would stay open.
+ * Streams a part of an open file in chunks of 1 MiB, and closes it: after the last byte, on an error, on cancel. Not
+ * `toBytes`: a stream that is cancelled before its first read never starts its generator, and the file would stay open.
  */
 export function streamFile(
   file: Deno.FsFile,
