@@ -4,7 +4,7 @@
  * @module
  */
 import { runParserSync } from "@optique/core/facade";
-import { lineBreak, type Message, message, text } from "@optique/core/message";
+import { message, text } from "@optique/core/message";
 import type { InferValue, Parser } from "@optique/core/parser";
 import { callerFolder, stateFolder } from "./cli/folders.ts";
 import { EXIT, exitCode } from "./cli/exit.ts";
@@ -23,6 +23,8 @@ type AnyParser = Parser<"sync", unknown, unknown>;
 export interface Command {
   /** Its task's name. */
   readonly name: string;
+  /** Its arguments in one line. */
+  readonly usage: string;
   /** One sentence. */
   readonly brief: string;
   /** What else must be known; paragraphs. */
@@ -59,8 +61,18 @@ export interface Cli {
   readonly fail: (error: unknown, what?: string) => number;
   /** Takes the progress bar off the screen, before something is asked. */
   readonly clear: () => void;
-  /** Options for one run, and how many warnings it has had. */
-  readonly runOptions: (quiet: boolean) => RunOptions & { readonly warned: () => number };
+  /** What one run is given. */
+  readonly runOptions: (quiet: boolean | undefined) => CliRun;
+}
+
+/** What one run is given on the command line. */
+export interface CliRun extends RunOptions {
+  /** Reports. */
+  readonly log: Log;
+  /** How many warnings it has had. */
+  readonly warned: () => number;
+  /** Says something to people, unless they want it quiet. */
+  readonly note: (text: string) => void;
 }
 
 /** Runs a command with the arguments of a task. Never throws. */
@@ -103,11 +115,11 @@ function makeCli(
       terminal.err(`${paint(terminal, "Error", 31)}: ${place}${safeLines(textOf(error, code))}`);
       return code;
     },
-    runOptions: (quiet) => {
+    runOptions: (quiet = false) => {
       const { update, clear } = progressBar(terminal, quiet);
       bar.clear = clear;
       const { log, warned } = makeLog(terminal, quiet, say, clear);
-      return { signal, log, warned, progress: update, state: fileState(stateFolder(), log) };
+      return { signal, log, warned, note: log.info, progress: update, state: fileState(stateFolder(), log) };
     },
   };
 }
@@ -152,6 +164,9 @@ function textOf(error: unknown, code: number): string {
   return messageOf(plain) + stack;
 }
 
+/** Of help texts, in columns. */
+const WIDTH = 90;
+
 /** Ends the parser's own way of leaving. */
 class Leave {
   constructor(readonly code: number) {}
@@ -162,17 +177,20 @@ function parse(
   args: readonly string[],
   terminal: Terminal,
 ): { readonly values: unknown } | number {
-  const leave = (code: number) => (): never => {
-    throw new Leave(code);
-  };
   try {
     const values = runParserSync(definition.parser, `deno task ${definition.name}`, args, {
-      help: { option: { names: ["--help", "-h"] }, onShow: leave(EXIT.complete) },
+      help: {
+        option: { names: ["--help", "-h"] },
+        onShow: () => {
+          terminal.out(`\n${footer(definition)}`);
+          throw new Leave(EXIT.complete);
+        },
+      },
       brief: message`${text(definition.brief)}`,
-      footer: footer(definition),
+      usageLine: [{ type: "literal", value: definition.usage }],
       aboveError: "none",
       colors: false,
-      maxWidth: Math.max(60, Math.min(100, terminal.columns())),
+      maxWidth: WIDTH,
       termWidth: "auto",
       showChoices: true,
       showDefault: true,
@@ -190,20 +208,21 @@ function parse(
   }
 }
 
-function footer({ about, examples }: Command): Message {
-  const parts: Message[number][] = [];
-  for (const paragraph of about) parts.push(...message`${text(paragraph)}`, lineBreak(), lineBreak());
-  parts.push(...message`${text("Examples:")}`);
-  for (const example of examples) parts.push(lineBreak(), ...message`${text("  " + example)}`);
-  parts.push(
-    lineBreak(),
-    lineBreak(),
-    ...message`${
-      text(
-        "Exit codes: 0 complete, 1 failed, 2 usage or configuration, 3 complete with warnings, 4 no fitting key, " +
-          "5 integrity or policy, 6 busy, 130 cancelled",
-      )
-    }`,
-  );
-  return parts;
+/** Below the options. Command lines are not wrapped: they are there to be copied. */
+function footer({ about, examples }: Command): string {
+  const codes = "Exit codes: 0 complete, 1 failed, 2 usage or configuration, 3 complete with warnings,\n" +
+    "            4 no fitting key, 5 integrity or policy, 6 busy, 130 cancelled";
+  return `${about.map(wrap).join("\n\n")}\n\nExamples:\n${
+    examples.map((line) => `  ${line}`).join("\n")
+  }\n\n${codes}`;
+}
+
+function wrap(paragraph: string): string {
+  const lines: string[] = [""];
+  for (const word of paragraph.split(" ")) {
+    const line = lines.at(-1)!;
+    if (line !== "" && line.length + word.length >= WIDTH) lines.push(word);
+    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
+  }
+  return lines.join("\n");
 }

@@ -56,6 +56,7 @@ type Args = InferValue<typeof parser>;
 /** The command. */
 export const backupCommand: Command = command({
   name: "backup",
+  usage: "[PATH...] [OPTION...]",
   brief: "Makes a backup: of the folders named, or of a configuration's plan.",
   about: [
     "Standard output: the new backup's file name. --json: an object a plan with plan, status (complete, warnings, failed), " +
@@ -97,13 +98,13 @@ function directWord(args: Args): string | undefined {
 }
 
 async function one(job: Job, args: Args, cli: Cli): Promise<number> {
-  const options = cli.runOptions(args.quiet ?? false);
-  cli.say(`Backing up "${job.name}" to ${whereOf(job)}`);
+  const options = cli.runOptions(args.quiet);
+  options.note(`Backing up "${job.name}" to ${whereOf(job)}`);
   let facts: HookFacts = { outcome: "failed" };
   let result: BackupResult;
   const late = async (kind: "after" | "failed" | "finally"): Promise<void> => {
     // A backup stands whatever a hook does afterwards.
-    await runHook(job, kind, facts).catch((error) => options.log?.warn("hook", messageOf(error)));
+    await runHook(job, kind, facts).catch((error) => options.log.warn("hook", messageOf(error)));
   };
   try {
     await runHook(job, "before", { outcome: "running" }, cli.signal);
@@ -118,11 +119,18 @@ async function one(job: Job, args: Args, cli: Cli): Promise<number> {
     cli.clear();
   }
   const code = result.status === "complete" && options.warned() === 0 ? EXIT.complete : EXIT.warnings;
-  report(job, result, code, args.json ?? false, cli);
+  report(job, result, code, args.json ?? false, cli, options.note);
   return code;
 }
 
-function report(job: Job, result: BackupResult, code: number, json: boolean, cli: Cli): void {
+function report(
+  job: Job,
+  result: BackupResult,
+  code: number,
+  json: boolean,
+  cli: Cli,
+  note: (text: string) => void,
+): void {
   const { contents, objects } = result.receipt;
   const bytes = objects[0]?.bytes ?? 0;
   if (json) {
@@ -139,7 +147,7 @@ function report(job: Job, result: BackupResult, code: number, json: boolean, cli
     });
   } else cli.terminal.out(safe(result.id));
   const gone = result.verdicts.filter(({ keep }) => !keep).length;
-  cli.say(
+  note(
     `Stored ${contents.entries} entries, ${formatBytes(contents.bytes)}, as ${formatBytes(bytes)}` +
       (gone > 0 ? `; removed ${gone} by retention` : ""),
   );

@@ -16,6 +16,7 @@ import { EXIT } from "./exit.ts";
 /** The command. */
 export const catCommand: Command = command({
   name: "cat",
+  usage: "ID|latest PATH [OPTION...]",
   brief: "Writes one file of a backup to standard output.",
   about: [
     "The exit code tells whether what was written is what was stored; do not use the output of a run that failed.",

@@ -27,6 +27,7 @@ import { safe } from "./terminal.ts";
 /** The command. */
 export const drillCommand: Command = command({
   name: "drill",
+  usage: "[ID|latest] [OPTION...]",
   brief:
     "Proves that a backup restores: into a scratch folder, with your own assertion, and with a flipped bit that must fail.",
   about: [
@@ -64,8 +65,8 @@ export const drillCommand: Command = command({
       if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
     };
     return await eachPlan(choices, cli, async (job) => {
-      const options = cli.runOptions(args.quiet ?? false);
-      cli.say(`Drilling "${job.name}" in ${whereOf(job)}`);
+      const options = cli.runOptions(args.quiet);
+      options.note(`Drilling "${job.name}" in ${whereOf(job)}`);
       const result = await drill(job.plan, {
         ...options,
         id: args.id,

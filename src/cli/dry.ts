@@ -21,7 +21,7 @@ export async function dryRun(
   args: { readonly json?: boolean | undefined; readonly quiet?: boolean | undefined },
   cli: Cli,
 ): Promise<number> {
-  const options = cli.runOptions(args.quiet ?? false);
+  const options = cli.runOptions(args.quiet);
   const stages = job.plan.stages.map(({ name }) => name);
   const counted = await count(job, makeContext(options));
   const removed = job.plan.retain ? await wouldRemove(job, options) : [];
@@ -43,7 +43,7 @@ export async function dryRun(
     cli.terminal.out(`${job.name}: ${what} -> ${stages.slice(1).join(" | ")} -> ${whereOf(job)}`);
     for (const id of removed) cli.terminal.out(`retention would remove ${id}`);
   }
-  cli.say("Dry run: nothing was written");
+  options.note("Dry run: nothing was written");
   return options.warned() > 0 ? EXIT.warnings : EXIT.complete;
 }
 

@@ -13,6 +13,7 @@ import { identityFile, writeIdentity } from "./identity.ts";
 /** The command. */
 export const keygenCommand: Command = command({
   name: "keygen",
+  usage: "[--out FILE] [--hybrid]",
   brief: "Makes an age identity in a file only you can read, and prints its recipient.",
   about: [
     "Standard output: the recipient, age1..., for the hosts that back up. The identity belongs where backups are restored, and in a " +

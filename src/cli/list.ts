@@ -15,6 +15,7 @@ import { table } from "./terminal.ts";
 /** The command. */
 export const listCommand: Command = command({
   name: "list",
+  usage: "[OPTION...]",
   brief: "Lists the backups of every plan, or of a store, oldest first.",
   about: [
     "Standard output: a table. --json: an object a backup with plan, id, name, time, store, state, bytes, entries, contentBytes, " +
@@ -28,10 +29,10 @@ export const listCommand: Command = command({
   parser: object({ ...planArgs, ...shelfArgs, ...outputArgs, identity: keyArgs.identity }),
   run: async (args, cli) => {
     const choices = await chooseShelves(args, cli, { many: true });
-    const options = cli.runOptions(args.quiet ?? false);
+    const options = cli.runOptions(args.quiet);
     const rows: string[][] = [];
     const code = await eachPlan(choices, cli, async (job) => {
-      cli.say(`Backups of "${job.plan.shelf?.name}" in ${whereOf(job)}`);
+      options.note(`Backups of "${job.plan.shelf?.name}" in ${whereOf(job)}`);
       for (const item of await list(job.plan, options)) {
         if (args.json) cli.terminal.out(JSON.stringify({ plan: job.name, ...item }));
         else rows.push(row(item));
@@ -41,7 +42,7 @@ export const listCommand: Command = command({
     if (rows.length > 0) {
       const head = ["ID", "STATE", "ENTRIES", "CONTENT", "STORED", "VERIFIED", "WARNINGS", "STORE"];
       for (const line of table([head, ...rows])) cli.terminal.out(line);
-    } else if (!args.json && code === EXIT.complete) cli.say("There is no backup yet");
+    } else if (!args.json && code === EXIT.complete) options.note("There is no backup yet");
     return code;
   },
 });

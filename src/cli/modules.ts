@@ -22,7 +22,7 @@ export async function jobsFromModule(file: string): Promise<ReadonlyMap<string, 
   }
   const plans = new Map<string, Job>();
   for (const [name, value] of Object.entries(module)) {
-    if (isPipeline(value)) plans.set(name, { name, plan: value, hooks: {}, drill: {} });
+    if (isPipeline(value)) plans.set(name, { name, plan: value, hooks: {}, drill: {}, file });
   }
   if (plans.size === 0) {
     throw new ConfigError(

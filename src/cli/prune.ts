@@ -36,6 +36,7 @@ const policyArgs = {
 /** The command. */
 export const pruneCommand: Command = command({
   name: "prune",
+  usage: "[--confirm] [OPTION...]",
   brief: "Says which backups retention would remove, and with --confirm removes them.",
   about: [
     "Standard output: a table. --json: an object a backup with plan, id, store, keep, reasons, removed. Only complete backups count; the " +
@@ -69,9 +70,9 @@ export const pruneCommand: Command = command({
           `Cannot prune "${job.name}": no retention is set. Add prune = { keepDaily = 14 } to the plan, or pass --keep-daily 14`,
         );
       }
-      const options = cli.runOptions(args.quiet ?? false);
+      const options = cli.runOptions(args.quiet);
       const confirm = args.confirm ?? false;
-      cli.say(`Pruning "${job.plan.shelf?.name}" in ${whereOf(job)}`);
+      options.note(`Pruning "${job.plan.shelf?.name}" in ${whereOf(job)}`);
       const verdicts = await retain(job.plan, { ...options, confirm, wait: args.wait ?? false });
       cli.clear();
       const rows: string[][] = [];
@@ -84,7 +85,9 @@ export const pruneCommand: Command = command({
       }
       for (const line of table(rows)) cli.terminal.out(line);
       const gone = verdicts.filter(({ keep }) => !keep).length;
-      if (!confirm) cli.say(`Dry run: nothing was removed. --confirm removes ${gone} of ${verdicts.length}`);
+      if (!confirm) {
+        options.note(`Dry run: nothing was removed. --confirm removes ${gone} of ${verdicts.length}`);
+      }
       return options.warned() > 0 ? EXIT.warnings : EXIT.complete;
     });
   },

@@ -42,6 +42,7 @@ const conflict = withDefault(
 /** The command. */
 export const restoreCommand: Command = command({
   name: "restore",
+  usage: "[ID|latest|FILE] --into DIR [OPTION...]",
   brief:
     "Restores a backup, or a part of it: verified and extracted beside the target before the target changes.",
   about: [
@@ -91,21 +92,21 @@ export const restoreCommand: Command = command({
       limits: limitsOf(args),
     };
     return await eachPlan(choices, cli, async (job) => {
-      const run = cli.runOptions(args.quiet ?? false);
-      cli.say(source.file ? `Restoring ${source.file}` : `Restoring "${job.name}" from ${whereOf(job)}`);
-      if (source.file) cli.say("It has no receipt: nothing vouches for where it came from");
+      const run = cli.runOptions(args.quiet);
+      run.note(source.file ? `Restoring ${source.file}` : `Restoring "${job.name}" from ${whereOf(job)}`);
+      if (source.file) run.note("It has no receipt: nothing vouches for where it came from");
       const { id, entries, bytes, warnings } = await restore(job.plan, {
         ...run,
         ...options,
         report: args.dryRun ? reporter(args.json ?? false, cli) : undefined,
       });
       cli.clear();
-      if (args.dryRun) cli.say(`Dry run of ${id}: nothing was written`);
+      if (args.dryRun) run.note(`Dry run of ${id}: nothing was written`);
       else {
         if (args.json) {
           cli.terminal.out(JSON.stringify({ plan: job.name, id, into, entries, bytes, warnings }));
         } else cli.terminal.out(safe(into ?? id));
-        cli.say(`Restored ${entries} entries, ${formatBytes(bytes)}, from ${id}`);
+        run.note(`Restored ${entries} entries, ${formatBytes(bytes)}, from ${id}`);
       }
       return run.warned() > 0 ? EXIT.warnings : EXIT.complete;
     });

@@ -27,6 +27,7 @@ const level = withDefault(
 /** The command. */
 export const verifyCommand: Command = command({
   name: "verify",
+  usage: "[ID|latest] [OPTION...]",
   brief: "Checks that a backup is what was stored.",
   about: [
     "Standard output: a line a backup. --json: an object with plan, id, level, stores, entries, ledger, exitCode, error. A ledger " +
@@ -55,8 +56,8 @@ export const verifyCommand: Command = command({
       if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
     };
     return await eachPlan(choices, cli, async (job) => {
-      const options = cli.runOptions(args.quiet ?? false);
-      cli.say(`Verifying "${job.name}" in ${whereOf(job)}`);
+      const options = cli.runOptions(args.quiet);
+      options.note(`Verifying "${job.name}" in ${whereOf(job)}`);
       const { unchecked, ...result } = await verify(job.plan, { ...options, id: args.id, level: args.level });
       cli.clear();
       const code = unchecked ? EXIT.key : options.warned() > 0 ? EXIT.warnings : EXIT.complete;

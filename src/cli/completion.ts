@@ -1,0 +1,82 @@
+/**
+ * `deno task completion`: a shell function `holdfast` for every command, with completion.
+ *
+ * @module
+ */
+import { bash, fish, type ShellCompletion, zsh } from "@optique/core/completion";
+import { object, or } from "@optique/core/constructs";
+import { message, text } from "@optique/core/message";
+import { multiple, optional } from "@optique/core/modifiers";
+import { suggestSync } from "@optique/core/parser";
+import { argument, command as subcommand } from "@optique/core/primitives";
+import { choice, string } from "@optique/core/valueparser";
+import { fileURLToPath } from "node:url";
+import { type Command, command } from "../cli.ts";
+import { backupCommand } from "./backup.ts";
+import { catCommand } from "./cat.ts";
+import { configCommand } from "./config.ts";
+import { drillCommand } from "./drill.ts";
+import { EXIT } from "./exit.ts";
+import { keygenCommand } from "./keygen.ts";
+import { listCommand } from "./list.ts";
+import { pruneCommand } from "./prune.ts";
+import { restoreCommand } from "./restore.ts";
+import { verifyCommand } from "./verify.ts";
+
+const SHELLS: Readonly<Record<"bash" | "zsh" | "fish", ShellCompletion>> = { bash, zsh, fish };
+
+const PROGRAM = "holdfast";
+
+/** The command. */
+export const completionCommand: Command = command({
+  name: "completion",
+  usage: "bash|zsh|fish",
+  brief:
+    `Prints a shell function "${PROGRAM}" that runs every task from any folder, and completes its arguments.`,
+  about: ["Standard output: the shell's text, to be sourced at its start."],
+  examples: [
+    "source <(deno task --quiet completion bash)",
+    "deno task --quiet completion zsh >> ~/.zshrc",
+    "deno task --quiet completion fish > ~/.config/fish/conf.d/holdfast.fish",
+  ],
+  parser: object({
+    shell: argument(choice(["bash", "zsh", "fish"], { metavar: "SHELL" })),
+    // What the shell has so far, when its function asks.
+    words: optional(multiple(argument(string({ metavar: "WORD" }), { hidden: true }))),
+  }),
+  run: (args, cli) => {
+    const shell = SHELLS[args.shell];
+    const [first, ...rest] = args.words ?? [];
+    if (first === undefined) {
+      cli.terminal.out(shellFunction(args.shell));
+      cli.terminal.out(shell.generateScript(PROGRAM, ["completion", args.shell]));
+    } else {
+      const parts = [...shell.encodeSuggestions(suggestSync(everyCommand(), [first, ...rest]))];
+      for (const part of parts) cli.terminal.bytes(new TextEncoder().encode(part));
+    }
+    return Promise.resolve(EXIT.complete);
+  },
+});
+
+function shellFunction(shell: "bash" | "zsh" | "fish"): string {
+  const folder = fileURLToPath(new URL("../..", import.meta.url));
+  const run = `deno task --quiet --config '${folder.replaceAll("'", `'\\''`)}deno.json'`;
+  return shell === "fish" ? `function ${PROGRAM}; ${run} $argv; end` : `${PROGRAM}() { ${run} "$@"; }`;
+}
+
+// deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
+function everyCommand() {
+  const sub = ({ name, parser, brief }: Command) =>
+    subcommand(name, parser, { brief: message`${text(brief)}` });
+  return or(
+    sub(backupCommand),
+    sub(listCommand),
+    sub(verifyCommand),
+    sub(restoreCommand),
+    sub(pruneCommand),
+    sub(drillCommand),
+    sub(catCommand),
+    sub(keygenCommand),
+    sub(configCommand),
+  );
+}

@@ -1,0 +1,171 @@
+/**
+ * The narrow command line of one plan.
+ *
+ * @module
+ */
+import { dirname, isAbsolute, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { PlanConfig, SourceConfig } from "../config.ts";
+import { ConfigError } from "../errors.ts";
+import type { Job } from "../plan.ts";
+import { stateFolder } from "./folders.ts";
+
+/** What a run may touch, as Deno's flags name it. */
+interface Permissions {
+  readonly read: Set<string>;
+  readonly write: Set<string>;
+  readonly run: Set<string>;
+  readonly net: Set<string>;
+  readonly env: Set<string>;
+  readonly sys: Set<string>;
+}
+
+/** Variables the command line itself looks at. */
+const ENV = [
+  "HOME",
+  "USERPROFILE",
+  "XDG_STATE_HOME",
+  "XDG_CONFIG_HOME",
+  "INIT_CWD",
+  "NO_COLOR",
+  "TERM",
+  "TMPDIR",
+  "HOLDFAST_DEBUG",
+];
+
+const SOURCES = fileURLToPath(new URL("..", import.meta.url));
+const TASK = fileURLToPath(new URL("../../tasks/backup.ts", import.meta.url));
+
+/** The `deno run` line of a plan's backup. Throws {@linkcode ConfigError} for a plan that stands in no file. */
+export async function permissionsOf(job: Job, signal: AbortSignal): Promise<string> {
+  const { file } = job;
+  if (file === undefined) {
+    throw new ConfigError(`Cannot tell the permissions of "${job.name}": it stands in no file`);
+  }
+  const permissions: Permissions = {
+    // Workers are loaded from the sources; names of owners come from the two tables.
+    read: new Set([file, SOURCES, "/etc/passwd", "/etc/group"]),
+    write: new Set(),
+    run: new Set(),
+    net: new Set(),
+    env: new Set(ENV),
+    sys: new Set(["hostname", "statfs"]),
+  };
+  both(permissions, stateFolder());
+  for (const { url } of job.plan.shelf?.stores ?? []) if (isAbsolute(url)) both(permissions, url);
+  if (job.config) fromConfig(job.config, permissions);
+  else await fromDryRun(job, file, permissions, signal);
+  return format(permissions, ["--config", file, "--plan", job.name]);
+}
+
+function both({ read, write }: Permissions, path: string | undefined): void {
+  if (path === undefined) return;
+  read.add(path);
+  write.add(path);
+}
+
+function fromConfig(config: PlanConfig, permissions: Permissions): void {
+  const { collect, encrypt, hooks } = config;
+  const sources: readonly SourceConfig[] = collect.tool === "group"
+    ? Object.values(collect.members)
+    : [collect];
+  for (const source of sources) {
+    if (source.tool === "files") {
+      for (const root of Object.values(source.roots)) permissions.read.add(root);
+    } else {
+      permissions.run.add(source.argv[0]!);
+      // Its output passes through an encrypted file here.
+      both(permissions, temporaryFolder());
+      if (source.options.cwd !== undefined) permissions.read.add(source.options.cwd);
+    }
+  }
+  const { recipientsFile, passphraseFile, passphraseCommand } = encrypt.options as Record<
+    string,
+    string | string[]
+  >;
+  for (const path of [recipientsFile, passphraseFile]) {
+    if (typeof path === "string") permissions.read.add(path);
+  }
+  if (Array.isArray(passphraseCommand)) permissions.run.add(passphraseCommand[0]!);
+  for (const argv of Object.values(hooks ?? {})) if (argv?.[0] !== undefined) permissions.run.add(argv[0]);
+}
+
+/** What a dry run of a TypeScript plan uses, as Deno's audit log tells it. */
+async function fromDryRun(
+  job: Job,
+  file: string,
+  permissions: Permissions,
+  signal: AbortSignal,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "holdfast-audit-" });
+  try {
+    const log = join(folder, "audit.jsonl");
+    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+      args: ["run", "-A", "--no-prompt", TASK, "--config", file, "--plan", job.name, "--dry-run", "--quiet"],
+      env: { DENO_AUDIT_PERMISSIONS: log },
+      stdin: "null",
+      stdout: "null",
+      stderr: "piped",
+      signal,
+    }).output();
+    if (code !== 0 && code !== 3) {
+      throw new ConfigError(
+        `Cannot tell the permissions of "${job.name}": its dry run failed: ${
+          new TextDecoder().decode(stderr).trim()
+        }`,
+      );
+    }
+    for (const line of (await Deno.readTextFile(log)).split("\n")) {
+      if (line !== "") take(JSON.parse(line), permissions, folder);
+    }
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** The log names a write for what is only opened for reading, so writes are known from the stores instead. */
+function take(
+  entry: { permission?: unknown; value?: unknown },
+  permissions: Permissions,
+  folder: string,
+): void {
+  const { permission, value } = entry;
+  if (typeof value !== "string" || value === "") return;
+  const path = value.startsWith("file:") ? fileURLToPath(value) : value;
+  if (permission === "read" && isAbsolute(path) && !path.startsWith("/proc/") && !path.startsWith(folder)) {
+    permissions.read.add(path);
+  }
+  if (permission === "env" || permission === "sys" || permission === "net" || permission === "run") {
+    permissions[permission].add(value);
+  }
+}
+
+function temporaryFolder(): string {
+  return Deno.env.get("TMPDIR") ?? "/tmp";
+}
+
+function format(permissions: Permissions, args: readonly string[]): string {
+  const words = ["deno", "run", "--no-prompt"];
+  for (const kind of ["read", "write", "run", "net", "env", "sys"] as const) {
+    const values = kind === "read" || kind === "write" ? topmost(permissions[kind]) : [...permissions[kind]];
+    // A comma within a value is doubled.
+    const list = values.sort().map((value) => value.replaceAll(",", ",,")).join(",");
+    if (list !== "") words.push(`--allow-${kind}=${list}`);
+  }
+  words.push("--v8-flags=--max-semi-space-size=1", TASK, ...args);
+  return words.map(quoted).join(" ");
+}
+
+/** Paths without those that lie in another of them. */
+function topmost(paths: ReadonlySet<string>): string[] {
+  const seen = new Set([...paths].map((path) => path.length > 1 ? path.replace(/\/$/, "") : path));
+  return [...seen].filter((path) => {
+    for (let up = dirname(path); up !== dirname(up); up = dirname(up)) if (seen.has(up)) return false;
+    return !(seen.has("/") && path !== "/");
+  });
+}
+
+/** A word for a POSIX shell. */
+function quoted(word: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
