@@ -5,6 +5,7 @@
  */
 import { lstatSync } from "node:fs";
 import { dirname, isAbsolute, join, normalize, sep } from "node:path";
+import { messageOf } from "../errors.ts";
 import type { Log, State } from "../stage.ts";
 import { isDone, type Journal, readJournal, rollBack, type Step } from "./journal.ts";
 import { registered } from "./registry.ts";
@@ -25,7 +26,7 @@ type Outcome = keyof Recovered | "alive" | "gone" | "unknown";
 /**
  * Rolls back restores that died before their end and finishes those that died after it: all that this host's state knows,
  * and those lying beside the `targets` (absolute paths). Restores whose process lives are left alone. Safe to call at any
- * time, from many processes. Throws when a roll back fails; the next call tries again.
+ * time, from many processes. A roll back that fails beside a target throws, one elsewhere warns; the next call tries again.
  */
 export async function recover(
   context: { readonly state: State; readonly log: Log },
@@ -45,16 +46,22 @@ export async function recover(
       );
     }
   }
+  const near = new Set(targets.flatMap(leftoversNear));
   for (const { path, forget } of await registered(context.state)) {
-    const result = settle(path, true, step);
-    note(result);
-    // A missing parent may be a disk that is not mounted just now: keep the line until it is back.
-    const unmounted = result.outcome === "gone" && !lstatSync(dirname(path), { throwIfNoEntry: false });
-    if (result.outcome !== "alive" && !unmounted) await forget();
+    try {
+      const result = settle(path, true, step);
+      note(result);
+      // A missing parent may be a disk that is not mounted just now: keep the line until it is back.
+      const unmounted = result.outcome === "gone" && !lstatSync(dirname(path), { throwIfNoEntry: false });
+      if (result.outcome !== "alive" && !unmounted) await forget();
+    } catch (error) {
+      // What cannot be taken back somewhere else must not stop this command.
+      if (near.has(path)) throw error;
+      context.log.warn("leftover", messageOf(error));
+    }
+    near.delete(path);
   }
-  for (const target of targets) {
-    for (const path of leftoversNear(target)) note(settle(path, false, step));
-  }
+  for (const path of near) note(settle(path, false, step));
   return found;
 }
 

@@ -1,0 +1,304 @@
+/** A swap that dies at any step, and a roll back that dies at any step, end with the old tree or the new. */
+import assert from "node:assert/strict";
+import * as fs from "node:fs";
+import { join } from "node:path";
+import { readJournal } from "../../src/collect/journal.ts";
+import { recover } from "../../src/collect/recover.ts";
+import { register } from "../../src/collect/registry.ts";
+import { readMounts, removeStaging, stage, type Staging } from "../../src/collect/staging.ts";
+import { commit, type Plan, planSwap } from "../../src/collect/swap.ts";
+import type { Context } from "../../src/stage.ts";
+import { scratch, type Seen, testContext } from "../support.ts";
+import { leftovers, treeOf } from "./extract_support.ts";
+
+class Death extends Error {}
+
+/** Writes files ("a/b": text), folders ("a/": mode) and links ("a -> b"); every time is a whole number of seconds. */
+function plant(top: string, things: Readonly<Record<string, string | number>>): void {
+  fs.mkdirSync(top, { recursive: true });
+  const names = Object.keys(things);
+  for (const name of names) {
+    const path = join(top, name);
+    if (name.endsWith("/")) fs.mkdirSync(path, { recursive: true });
+    else if (typeof things[name] === "string" && things[name].startsWith("-> ")) {
+      fs.symlinkSync(things[name].slice(3), path);
+    } else fs.writeFileSync(path, String(things[name]));
+  }
+  let time = 1_600_000_000;
+  for (const name of names.toReversed()) {
+    const path = join(top, name);
+    if (name.endsWith("/")) fs.chmodSync(path, things[name] as number);
+    fs.lutimesSync(path, ++time, time);
+  }
+  fs.utimesSync(top, 1_500_000_000, 1_500_000_000);
+}
+
+const OLD = {
+  "both/": 0o750,
+  "both/keep": "old keep",
+  "both/file": "old file",
+  "both/deep/": 0o700,
+  "both/deep/file": "old deep",
+  "folder/": 0o711,
+  "folder/x": "old x",
+  "folder/y/": 0o700,
+  "file": "old",
+  "link": "-> both/file",
+  "only-old": "stays",
+};
+
+const NEW = {
+  "both/": 0o705,
+  "both/file": "new file",
+  "both/deep/": 0o555,
+  "both/deep/file": "new deep",
+  "both/deep/more/": 0o755,
+  "both/deep/more/f": "new",
+  "folder": "now a file",
+  "file/": 0o755,
+  "file/inside": "now a folder",
+  "link/": 0o755,
+  "link/f": "no longer a link",
+  "only-new/": 0o700,
+  "only-new/f": "1",
+  "z": "2",
+};
+
+interface Scene {
+  readonly context: Context;
+  readonly targets: string[];
+  readonly stagings: Staging[];
+  readonly plans: Plan[];
+}
+
+type Old = Readonly<Record<string, string | number>> | undefined;
+
+/** One or two places, staged and planned. */
+function scene(root: string, olds: readonly Old[], registerIt = true): Promise<Scene> {
+  const mounts = readMounts();
+  const context = testContext();
+  const targets = olds.map((_, i) => join(root, `t${i}`));
+  const stagings: Staging[] = [];
+  olds.forEach((old, i) => {
+    if (old) plant(targets[i]!, old);
+    const staging = stage(targets[i]!, mounts, stagings[0]?.path);
+    plant(join(staging.path, "new"), NEW);
+    fs.chmodSync(join(staging.path, "new"), 0o775);
+    stagings.push(staging);
+  });
+  const plans = stagings.map((one) =>
+    planSwap(one, { conflict: "overwrite", asked: () => true, mounts, owners: true })
+  );
+  const ready = { context, targets, stagings, plans };
+  return registerIt
+    ? register(context.state, stagings.map(({ path }) => path)).then(() => ready)
+    : Promise.resolve(ready);
+}
+
+/** Dies before the n-th step. */
+function dyingAt(n: number): (what: string) => void {
+  let count = 0;
+  return () => {
+    if (++count > n) throw new Death(`step ${n}`);
+  };
+}
+
+function dies(work: () => void): boolean {
+  try {
+    work();
+    return false;
+  } catch (error) {
+    if (!(error instanceof Death)) throw error;
+    return true;
+  }
+}
+
+const looks = (targets: readonly string[]): string => targets.map((target) => treeOf(target)).join("\n");
+
+const scenes: Record<string, readonly Old[]> = {
+  "a merge": [OLD],
+  "an absent target": [undefined],
+  "an empty target": [{}],
+  "two places": [OLD, undefined],
+  "three places": [{}, OLD, OLD],
+};
+
+for (const [name, olds] of Object.entries(scenes)) {
+  Deno.test(`swap of ${name} is taken back after death at any step`, async () => {
+    let after = "";
+    let finished = false;
+    for (let n = 0; !finished; n++) {
+      using tmp = scratch();
+      const { context, targets, stagings, plans } = await scene(tmp.path, olds);
+      const before = looks(targets);
+      finished = !dies(() => commit(stagings, plans, dyingAt(n)));
+      for (const staging of stagings) staging.release();
+      const found = await recover(context);
+      if (finished) {
+        assert.ok(n >= 2, `${n} steps`);
+        assert.deepEqual(found.finished, [targets[0]]);
+        after = looks(targets);
+        assert.notEqual(after, before);
+      } else {
+        assert.deepEqual(found.rolledBack, [targets[0]]);
+        assert.equal(looks(targets), before, `died at step ${n}`);
+      }
+      assert.deepEqual(leftovers(tmp.path), []);
+      assert.deepEqual(await recover(context), { rolledBack: [], finished: [], removed: [] });
+    }
+    assert.match(after, /only-new/);
+  });
+}
+
+Deno.test("swap is taken back although taking back dies at any step as well", async () => {
+  for (const [name, olds] of Object.entries({ "a merge": [OLD], "an empty target": [{}] } as typeof scenes)) {
+    for (let n = 1; n < 40; n += 2) {
+      let whole = false;
+      for (let m = 0; !whole; m += 3) {
+        using tmp = scratch();
+        const { context, targets, stagings, plans } = await scene(tmp.path, olds);
+        const before = looks(targets);
+        const died = dies(() => commit(stagings, plans, dyingAt(n)));
+        for (const staging of stagings) staging.release();
+        if (!died) break;
+        for (let again = 0; again < 2; again++) {
+          try {
+            await recover(context, targets, dyingAt(m));
+            whole = true;
+          } catch (error) {
+            if (!(error instanceof Death)) throw error;
+          }
+        }
+        await recover(context);
+        assert.equal(looks(targets), before, `${name}: died at ${n}, then at ${m}`);
+        assert.deepEqual(leftovers(tmp.path), []);
+      }
+    }
+  }
+});
+
+Deno.test("recover() finds a leftover beside the target that this host's state does not know", async () => {
+  using tmp = scratch();
+  const { context, targets, stagings, plans } = await scene(tmp.path, [OLD], false);
+  const before = looks(targets);
+  assert.ok(dies(() => commit(stagings, plans, dyingAt(4))));
+  stagings[0]!.release();
+  assert.deepEqual((await recover(context)).rolledBack, []);
+  assert.deepEqual((await recover(context, targets)).rolledBack, targets);
+  assert.equal(looks(targets), before);
+});
+
+Deno.test("recover() leaves a restore alone whose process lives", async () => {
+  using tmp = scratch();
+  const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
+  assert.ok(dies(() => commit(stagings, plans, dyingAt(4))));
+  const half = looks(targets);
+  assert.deepEqual(await recover(context, targets), { rolledBack: [], finished: [], removed: [] });
+  assert.equal(looks(targets), half);
+  stagings[0]!.release();
+  assert.deepEqual((await recover(context, targets)).rolledBack, targets);
+});
+
+Deno.test("recover() removes what was only staged", async () => {
+  using tmp = scratch();
+  const { context, targets, stagings } = await scene(tmp.path, [OLD, OLD]);
+  const before = looks(targets);
+  for (const staging of stagings) staging.release();
+  assert.deepEqual((await recover(context)).removed, targets);
+  assert.equal(looks(targets), before);
+  assert.deepEqual(leftovers(tmp.path), []);
+});
+
+Deno.test("recover() copes with a death between any two calls that make a staging folder", async () => {
+  using tmp = scratch();
+  const target = tmp.join("t");
+  const name = tmp.join(".t.holdfast-0123456789abcdef");
+  fs.mkdirSync(name, 0o700);
+  await recover(testContext(), [target]);
+  assert.deepEqual(leftovers(tmp.path), []);
+  for (const text of ["", '{"tar']) {
+    fs.mkdirSync(name, 0o700);
+    fs.writeFileSync(join(name, "owner"), text);
+    await recover(testContext(), [target]);
+    assert.deepEqual(leftovers(tmp.path), []);
+  }
+});
+
+Deno.test("recover() does not believe an unknown journal that reaches beyond its target", async () => {
+  for (const hostile of ["to", "from", "old", "folder", "stagings", "dots"]) {
+    using tmp = scratch();
+    plant(tmp.join("victim"), { secret: "s" });
+    const { targets, stagings, plans } = await scene(tmp.path, [OLD], false);
+    const seen: Seen = { warnings: [], infos: [] };
+    dies(() => commit(stagings, plans, dyingAt(3)));
+    const file = join(stagings[0]!.path, "journal");
+    const lines = fs.readFileSync(file, "utf8").trimEnd().split("\n").map((line) => JSON.parse(line));
+    const victim = tmp.join("victim");
+    if (hostile === "stagings") lines[0].stagings.push(victim);
+    else if (hostile === "folder") lines.at(-1).folder = victim;
+    else if (hostile === "dots") lines[1].to = `${targets[0]}/../victim/secret`;
+    else lines[1][hostile] = join(victim, "secret");
+    fs.writeFileSync(file, lines.map((line) => JSON.stringify(line) + "\n").join(""));
+    stagings[0]!.release();
+    const before = treeOf(tmp.path);
+    await recover(testContext({ seen }), targets);
+    assert.equal(treeOf(tmp.path), before, hostile);
+    assert.deepEqual(seen.warnings.map(({ kind }) => kind), ["leftover"]);
+  }
+});
+
+Deno.test("recover() keeps the old things of a staging folder whose journal is out of reach", async () => {
+  using tmp = scratch();
+  const { context, stagings, plans } = await scene(tmp.path, [{}, OLD]);
+  assert.ok(dies(() => commit(stagings, plans, dyingAt(6))));
+  for (const staging of stagings) staging.release();
+  fs.renameSync(stagings[0]!.path, tmp.join("unmounted"));
+  const second = join(stagings[1]!.path, "old");
+  const olds = fs.readdirSync(second);
+  assert.ok(olds.length > 0);
+  await recover(context);
+  assert.deepEqual(fs.readdirSync(second), olds);
+});
+
+Deno.test("recover() says so when a journal is damaged, and removes nothing", async () => {
+  using tmp = scratch();
+  const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
+  dies(() => commit(stagings, plans, dyingAt(5)));
+  stagings[0]!.release();
+  const file = join(stagings[0]!.path, "journal");
+  fs.truncateSync(file, fs.statSync(file).size - 40);
+  const before = treeOf(tmp.path);
+  // Only a restore into that very target is stopped by it.
+  const seen: Seen = { warnings: [], infos: [] };
+  await recover({ ...testContext({ seen }), state: context.state }, [tmp.join("elsewhere")]);
+  assert.match(seen.warnings[0]!.message, /journal is damaged/);
+  await assert.rejects(recover(context, targets), /journal is damaged/);
+  assert.equal(treeOf(tmp.path), before);
+});
+
+Deno.test("commit() refuses when something appears at a target after the plan was made", async () => {
+  using tmp = scratch();
+  const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
+  fs.writeFileSync(join(targets[0]!, "z"), "somebody else's");
+  assert.throws(() => commit(stagings, plans), /appeared while the restore was under way/);
+  stagings[0]!.release();
+  await recover(context);
+  assert.equal(fs.readFileSync(join(targets[0]!, "z"), "utf8"), "somebody else's");
+  assert.equal(fs.readFileSync(join(targets[0]!, "file"), "utf8"), "old");
+});
+
+Deno.test("removeStaging() that dies half-way never turns a finished restore into one to take back", async () => {
+  using tmp = scratch();
+  const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
+  commit(stagings, plans);
+  const after = looks(targets);
+  // The worst moments: replaced things partly gone, journal gone.
+  fs.rmSync(join(stagings[0]!.path, "old"), { recursive: true });
+  assert.ok(readJournal(stagings[0]!.path));
+  fs.rmSync(join(stagings[0]!.path, "journal"));
+  stagings[0]!.release();
+  assert.deepEqual((await recover(context)).finished, targets);
+  assert.equal(looks(targets), after);
+  removeStaging(stage(tmp.join("x"), readMounts()), true);
+  assert.deepEqual(leftovers(tmp.path), []);
+});
