@@ -43,7 +43,7 @@ export function directory(path: string, options: DirectoryOptions = {}): Store {
   if (path === "" || path.includes("\0")) {
     throw new TypeError(`Cannot use ${JSON.stringify(path)} as a store folder: give a path`);
   }
-  const root: Root = { path: resolve(path), create: options.create ?? true };
+  const root: Root = { path: resolve(path), create: options.create ?? true, seen: false };
   const swept = new Set<string>();
   return {
     url: root.path,
@@ -59,7 +59,7 @@ export function directory(path: string, options: DirectoryOptions = {}): Store {
     list: (prefix = "") => list(root, prefix),
     delete: (key) => remove(root, key),
     space: () => space(root),
-    lock: (key, text) => lockFile(root, pathOf(root, checkLease(key)), text),
+    lock: async (key, text) => await lockFile(root, pathOf(root, checkLease(key)), text),
   };
 }
 

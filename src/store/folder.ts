@@ -14,6 +14,8 @@ export interface Root {
   readonly path: string;
   /** Whether a write makes the folder when only it is missing, and not its parent. */
   readonly create: boolean;
+  /** Whether it has been there: what was there and is gone is not made anew, since the backups went with it. */
+  seen: boolean;
 }
 
 /** The system's code of an error ("ENOENT"), or "". */
@@ -34,11 +36,13 @@ export async function checkFolder(root: Root, action: string): Promise<void> {
     isFolder = (await Deno.stat(root.path)).isDirectory;
   } catch (cause) {
     if (!isAbsent(cause)) throw await explain(cause, action, root);
+    const how = root.seen ? "was there and is gone" : "does not exist";
     throw new StoreError(
-      `${action}: the store folder "${root.path}" does not exist. Mount it, create it, or correct the path`,
+      `${action}: the store folder "${root.path}" ${how}. Mount it, create it, or correct the path`,
       { cause },
     );
   }
+  root.seen ||= isFolder;
   if (!isFolder) throw new StoreError(`${action}: "${root.path}" is not a folder. Correct the path`);
 }
 
@@ -47,7 +51,7 @@ export async function checkFolder(root: Root, action: string): Promise<void> {
  * not mounted than a place to write to.
  */
 export async function makeRoot(root: Root, action: string): Promise<void> {
-  if (!root.create) return await checkFolder(root, action);
+  if (!root.create || root.seen) return await checkFolder(root, action);
   try {
     await Deno.mkdir(root.path, { mode: 0o700 });
   } catch (cause) {
@@ -58,6 +62,7 @@ export async function makeRoot(root: Root, action: string): Promise<void> {
       { cause },
     );
   }
+  root.seen = true;
   // A narrow permission may leave the folder above unreadable; the entry then becomes durable with the next commit.
   await syncFolder(dirname(root.path)).catch(() => {});
 }

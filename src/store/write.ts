@@ -44,6 +44,7 @@ export async function write(target: Target, body: Bytes | U8, options: PutOption
     await fill(file, temp, source, (error) => explain(error, action, root));
     options.signal?.throwIfAborted();
     try {
+      root.seen = true;
       if (await publish(root, temp, path, options.ifAbsent ?? false) === "exists") throw exists(key, root);
       await Deno.remove(temp).catch(() => {});
       await syncFolder(folder);
