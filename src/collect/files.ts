@@ -12,7 +12,7 @@ import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../stage.ts
 import { extract, type Root } from "./extract.ts";
 import { compareNames } from "./folder.ts";
 import { globs } from "./ignore.ts";
-import { plain, type PlainStage } from "./plain.ts";
+import { type Notes, notesOf, plain, type PlainStage, rootsIn } from "./plain.ts";
 import { problemOf } from "./read.ts";
 import { type Found, type Walk, walker, type WalkOptions, type WarningKind } from "./walk.ts";
 
@@ -65,7 +65,11 @@ export function files(
 ): Stage<void, Files> {
   const named = nameRoots(roots);
   const settings = checkOptions(options);
-  const rootsOf = (stored: Files): readonly Root[] => recordedRoots(stored) ?? named;
+  // Where the roots were when the backup was made; this plan may name other places by now.
+  const rootsOf = (notes: Notes): readonly Root[] => {
+    const recorded = rootsIn(notes);
+    return recorded.length > 0 ? recorded : named;
+  };
   const stage: PlainStage = {
     name: NAME,
     verb: "collect",
@@ -73,7 +77,7 @@ export function files(
       named.forEach(realRoot);
       return Promise.resolve(collect(named, settings, context));
     },
-    undo: (stored, context) => extract(stored, context, rootsOf(stored)),
+    undo: (stored, context) => extract(stored, context, rootsOf(notesOf(stored))),
     [plain]: () => ({ roots: rootsOf, folders: [] }),
   };
   return stage;
@@ -152,18 +156,6 @@ function rootError(source: string, cause: unknown): Error {
     return new NotFoundError(`Cannot back up "${source}": it does not exist. Check the path`, { cause });
   }
   return new Error(`Cannot back up "${source}": ${messageOf(cause)}`, { cause });
-}
-
-/** Where the roots were when the backup was made; this plan may name other places by now. */
-function recordedRoots(stored: Files): readonly Root[] | undefined {
-  const { roots } = stored.notes?.() ?? {};
-  if (!Array.isArray(roots) || roots.length === 0) return undefined;
-  return roots.every(isRoot) ? roots : undefined;
-}
-
-function isRoot(value: unknown): value is Root {
-  const { path, source } = (value ?? {}) as Partial<Root>;
-  return typeof path === "string" && typeof source === "string";
 }
 
 /** Counts for the receipt. */

@@ -97,3 +97,18 @@ function withOwn(levels: readonly Level[], texts: readonly string[]): readonly L
 function escape(path: string): string {
   return path.replaceAll(/[\\*?[\] ]/g, "\\$&");
 }
+
+/** Whether a stored path, or a folder above it, matches one of the globs of a restore request; with none, all are wanted. */
+export function wantedBy(only: readonly string[]): (path: string) => boolean {
+  const tests = only.map((glob) =>
+    picomatch(glob.replace(/\/+$/, ""), { dot: true, flags: "s", nonegate: true })
+  );
+  return (path) => {
+    if (tests.length === 0) return true;
+    for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
+      const part = path.slice(0, end);
+      if (only.includes(part) || tests.some((test) => test(part))) return true;
+    }
+    return false;
+  };
+}

@@ -3,4 +3,6 @@
  *
  * @module
  */
+export { command, type CommandOptions } from "./command.ts";
 export { files, type FilesOptions } from "./files.ts";
+export { group } from "./group.ts";

@@ -1,0 +1,148 @@
+/**
+ * Several sources in one backup, each under its own folder.
+ *
+ * @module
+ */
+import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
+import { extract } from "./extract.ts";
+import { compareNames } from "./folder.ts";
+import { type Member, restoreApart, sharedProgress, withoutFolders } from "./lanes.ts";
+import {
+  below,
+  memberNotes,
+  type Notes,
+  notesOf,
+  plain,
+  type PlainStage,
+  type Writing,
+  writingOf,
+} from "./plain.ts";
+
+/**
+ * Stores several sources, each below a folder of its name, read one after the other in the order of their names.
+ *
+ * Undo restores all or none of what is files: members whose undo only writes files are written together. Any other member gets
+ * its entries, without the folder's name, and does not see their end before the whole backup has been verified and the files
+ * stand.
+ *
+ * Throws TypeError for no members, or a name that is not a plain file name.
+ *
+ * @example
+ * ```ts ignore
+ * collect.group({
+ *   app: collect.files("/srv/app"),
+ *   db: collect.command(["pg_dump", "app"], { path: "app.sql" }),
+ * });
+ * ```
+ */
+export function group(members: Readonly<Record<string, Stage<void, Files>>>): Stage<void, Files> {
+  const list = checkMembers(members);
+  const stage: PlainStage = {
+    name: "group",
+    verb: "collect",
+    run: (_input, context) => collect(list, context),
+    undo: (stored, context) => restore(list, stored, context),
+    [plain]: (want) => {
+      const writings = list.map(({ name, stage }) => [name, writingOf(stage, want)] as const);
+      return writings.every(isWriting) ? together(writings) : undefined;
+    },
+  };
+  return stage;
+}
+
+function checkMembers(members: Readonly<Record<string, Stage<void, Files>>>): readonly Member[] {
+  const list = Object.entries(members).map(([name, stage]) => ({ name, stage }));
+  if (list.length === 0) throw new TypeError("Cannot make a group: it has no members");
+  for (const { name } of list) {
+    if (name === "" || name === "." || name === ".." || /[/\0]/.test(name) || !name.isWellFormed()) {
+      throw new TypeError(
+        `Cannot make a group: ${JSON.stringify(name)} is not a folder name. Use one name without slashes`,
+      );
+    }
+  }
+  return list.sort((a, b) => compareNames(a.name, b.name));
+}
+
+async function collect(list: readonly Member[], context: Context): Promise<Files> {
+  const progress = sharedProgress(context.progress);
+  const built: (readonly [name: string, files: Files])[] = [];
+  for (const { name, stage } of list) {
+    const log = {
+      info: (message: string): void => context.log.info(`${name}: ${message}`),
+      warn: (kind: string, message: string): void => context.log.warn(kind, `${name}: ${message}`),
+    };
+    built.push([name, await stage.run(undefined, { ...context, log, progress: progress() })]);
+  }
+  return {
+    kind: "files",
+    entries: () => entriesOf(built, context),
+    facts: (): FactSheet => {
+      const sheets = built.map(([, files]) => files.facts());
+      return {
+        sources: sheets.flatMap(({ sources }) => sources),
+        stages: sheets.flatMap(({ stages }) => stages),
+      };
+    },
+    notes: () => Object.fromEntries(built.map(([name, files]) => [name, notesOf(files)])),
+  };
+}
+
+async function* entriesOf(
+  built: readonly (readonly [name: string, files: Files])[],
+  context: Context,
+): AsyncGenerator<Entry, void, undefined> {
+  for (const [name, files] of built) {
+    yield folderEntry(name, context.now);
+    for await (const entry of files.entries()) {
+      const path = `${name}/${entry.path}`;
+      yield entry.kind === "hardlink"
+        ? { ...entry, path, target: `${name}/${entry.target}` }
+        : { ...entry, path };
+    }
+  }
+}
+
+function folderEntry(path: string, now: Date): Entry {
+  return {
+    path,
+    kind: "directory",
+    mode: 0o755,
+    mtimeMs: now.getTime(),
+    uid: 0,
+    gid: 0,
+    uname: "",
+    gname: "",
+    bytes: 0,
+  };
+}
+
+function isWriting(pair: readonly [string, Writing | undefined]): pair is readonly [string, Writing] {
+  return pair[1] !== undefined;
+}
+
+/** The members' writing as one. */
+function together(writings: readonly (readonly [name: string, writing: Writing])[]): Writing {
+  return {
+    roots: (notes: Notes) =>
+      writings.flatMap(([name, { roots }]) => below(name, roots(memberNotes(notes, name)))),
+    folders: writings.flatMap((
+      [name, { folders }],
+    ) => [name, ...folders.map((folder) => `${name}/${folder}`)]),
+  };
+}
+
+function restore(list: readonly Member[], stored: Files, context: Context): Promise<void> {
+  const { want } = context;
+  const writings = list.map(({ name, stage }) => [name, writingOf(stage, want)] as const);
+  const { roots, folders } = together(writings.filter(isWriting));
+  const write = (files: Files, inner: Context): Promise<void> =>
+    extract(want.inPlace ? withoutFolders(files, folders) : files, inner, roots(notesOf(stored)));
+  const apart = list.filter((_, i) => writings[i]![1] === undefined);
+  if (apart.length === 0) return write(stored, context);
+  const names = list.map(({ name }) => name);
+  return restoreApart(stored, context, {
+    apart,
+    names,
+    write: apart.length < list.length ? write : undefined,
+  });
+}
