@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { labelled } from "../bytes.ts";
-import type { Context, Entry, Files, IndexEntry, Progress, Stage, Want } from "../stage.ts";
+import type { Context, Files, IndexEntry, Progress, Stage, Want } from "../stage.ts";
 import { wantedBy } from "./ignore.ts";
 import { type Lane, lane } from "./lane.ts";
 import { memberNotes, notesOf } from "./plain.ts";
