@@ -12,9 +12,10 @@ import { progressBar } from "./cli/progress.ts";
 import { watchSignals } from "./cli/signals.ts";
 import { fileState } from "./cli/state.ts";
 import { safeLines, systemTerminal, type Terminal } from "./cli/terminal.ts";
+import { recover } from "./collect/recover.ts";
 import type { RunOptions } from "./context.ts";
 import { findError, messageOf, StageError } from "./errors.ts";
-import type { Log } from "./stage.ts";
+import type { Log, State } from "./stage.ts";
 
 /** Parsers whose result does not matter here. */
 type AnyParser = Parser<"sync", unknown, unknown>;
@@ -69,6 +70,8 @@ export interface Cli {
 export interface CliRun extends RunOptions {
   /** Reports. */
   readonly log: Log;
+  /** The host's memory. */
+  readonly state: State;
   /** How many warnings it has had. */
   readonly warned: () => number;
   /** Says something to people, unless they want it quiet. */
@@ -90,6 +93,9 @@ export async function main(definition: Command, argv: readonly string[]): Promis
   using signals = watchSignals(say);
   const cli = makeCli(terminal, signals.signal, say, bar);
   try {
+    // What a crash left of a restore is taken back by whichever command comes next.
+    const { state, log } = cli.runOptions(true);
+    await recover({ state, log });
     return await definition.run(parsed.values, cli);
   } catch (error) {
     return cli.fail(error);

@@ -6,7 +6,8 @@
 import { message, text } from "@optique/core/message";
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, flag, option } from "@optique/core/primitives";
-import { integer, string } from "@optique/core/valueparser";
+import { integer, string, type ValueParser } from "@optique/core/valueparser";
+import { path } from "@optique/run/valueparser";
 
 /** A switch, off by default. */
 // deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
@@ -17,13 +18,13 @@ export function toggle(name: `--${string}`, about: string) {
 /** An option with a text. */
 // deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
 export function textOption(name: `--${string}`, metavar: Metavar, about: string) {
-  return optional(option(name, string({ metavar }), { description: message`${text(about)}` }));
+  return optional(option(name, word(metavar), { description: message`${text(about)}` }));
 }
 
 /** An option with a text, given any number of times. */
 // deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
 export function textOptions(name: `--${string}`, metavar: Metavar, about: string) {
-  return multiple(option(name, string({ metavar }), { description: message`${text(about)}` }));
+  return multiple(option(name, word(metavar), { description: message`${text(about)}` }));
 }
 
 /** An option with a whole number. */
@@ -43,6 +44,20 @@ type Metavar =
   | "DURATION"
   | "ZONE"
   | "PATH";
+
+/** A text; the shell completes what is a path. */
+export function word(metavar: Metavar): ValueParser<"sync", string> {
+  switch (metavar) {
+    case "FILE":
+    case "PATH":
+      return path({ metavar });
+    case "DIR":
+    case "STORE":
+      return path({ metavar, type: "directory" });
+    default:
+      return string({ metavar });
+  }
+}
 
 /** The backup's argument of commands that read one. */
 // deno-lint-ignore explicit-function-return-type -- optique's own types carry the value

@@ -8,14 +8,13 @@ import { multiple } from "@optique/core/modifiers";
 import { object } from "@optique/core/constructs";
 import type { InferValue } from "@optique/core/parser";
 import { argument } from "@optique/core/primitives";
-import { string } from "@optique/core/valueparser";
 import { formatBytes } from "../bytes.ts";
 import { type Cli, type Command, command } from "../cli.ts";
 import { messageOf } from "../errors.ts";
 import type { Job } from "../plan.ts";
 import { backup, type BackupResult } from "../run.ts";
 import { adHoc } from "./adhoc.ts";
-import { allArg, outputArgs, planArgs, textOption, textOptions, toggle } from "./args.ts";
+import { allArg, outputArgs, planArgs, textOption, textOptions, toggle, word } from "./args.ts";
 import { choosePlans, eachPlan, keysFrom, whereOf } from "./choose.ts";
 import { dryRun } from "./dry.ts";
 import { EXIT } from "./exit.ts";
@@ -24,7 +23,7 @@ import { safe } from "./terminal.ts";
 
 const parser = object({
   paths: multiple(
-    argument(string({ metavar: "PATH" }), { description: message`What to back up, without a configuration` }),
+    argument(word("PATH"), { description: message`What to back up, without a configuration` }),
   ),
   ...planArgs,
   ...allArg,

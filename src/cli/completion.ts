@@ -4,12 +4,12 @@
  * @module
  */
 import { bash, fish, type ShellCompletion, zsh } from "@optique/core/completion";
-import { object, or } from "@optique/core/constructs";
+import { or, seq } from "@optique/core/constructs";
 import { message, text } from "@optique/core/message";
-import { multiple, optional } from "@optique/core/modifiers";
+import { optional } from "@optique/core/modifiers";
 import { suggestSync } from "@optique/core/parser";
-import { argument, command as subcommand } from "@optique/core/primitives";
-import { choice, string } from "@optique/core/valueparser";
+import { argument, command as subcommand, passThrough } from "@optique/core/primitives";
+import { choice } from "@optique/core/valueparser";
 import { fileURLToPath } from "node:url";
 import { type Command, command } from "../cli.ts";
 import { backupCommand } from "./backup.ts";
@@ -39,17 +39,17 @@ export const completionCommand: Command = command({
     "deno task --quiet completion zsh >> ~/.zshrc",
     "deno task --quiet completion fish > ~/.config/fish/conf.d/holdfast.fish",
   ],
-  parser: object({
-    shell: argument(choice(["bash", "zsh", "fish"], { metavar: "SHELL" })),
+  parser: seq(
+    argument(choice(["bash", "zsh", "fish"], { metavar: "SHELL" })),
     // What the shell has so far, when its function asks.
-    words: optional(multiple(argument(string({ metavar: "WORD" }), { hidden: true }))),
-  }),
-  run: (args, cli) => {
-    const shell = SHELLS[args.shell];
-    const [first, ...rest] = args.words ?? [];
+    optional(passThrough({ format: "greedy", hidden: true })),
+  ),
+  run: ([name, words], cli) => {
+    const shell = SHELLS[name];
+    const [first, ...rest] = words ?? [];
     if (first === undefined) {
-      cli.terminal.out(shellFunction(args.shell));
-      cli.terminal.out(shell.generateScript(PROGRAM, ["completion", args.shell]));
+      cli.terminal.out(shellFunction(name));
+      cli.terminal.out(shell.generateScript(PROGRAM, ["completion", name]));
     } else {
       const parts = [...shell.encodeSuggestions(suggestSync(everyCommand(), [first, ...rest]))];
       for (const part of parts) cli.terminal.bytes(new TextEncoder().encode(part));

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ConfigError, messageOf } from "../errors.ts";
 import type { Job } from "../plan.ts";
@@ -15,6 +16,8 @@ import type { Pipeline, Stored } from "../stage.ts";
 export async function jobsFromModule(file: string): Promise<ReadonlyMap<string, Job>> {
   let module: Record<string, unknown>;
   try {
+    // Relative paths in a plan mean its own folder, wherever the command was started.
+    if (Deno.cwd() !== dirname(file)) Deno.chdir(dirname(file));
     module = await import(pathToFileURL(file).href);
   } catch (cause) {
     if (cause instanceof ConfigError) throw cause;

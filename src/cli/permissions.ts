@@ -55,7 +55,9 @@ export async function permissionsOf(job: Job, signal: AbortSignal): Promise<stri
   for (const { url } of job.plan.shelf?.stores ?? []) if (isAbsolute(url)) both(permissions, url);
   if (job.config) fromConfig(job.config, permissions);
   else await fromDryRun(job, file, permissions, signal);
-  return format(permissions, ["--config", file, "--plan", job.name]);
+  const line = format(permissions, ["--config", file, "--plan", job.name]);
+  // A module's relative paths mean its own folder; to be there already needs no permission.
+  return job.config ? line : `cd ${quoted(dirname(file))} && ${line}`;
 }
 
 function both({ read, write }: Permissions, path: string | undefined): void {
@@ -100,9 +102,13 @@ async function fromDryRun(
   const folder = await Deno.makeTempDir({ prefix: "holdfast-audit-" });
   try {
     const log = join(folder, "audit.jsonl");
+    // Without the caller's folder: nothing of it is needed.
+    const { INIT_CWD: _caller, ...env } = Deno.env.toObject();
     const { code, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["run", "-A", "--no-prompt", TASK, "--config", file, "--plan", job.name, "--dry-run", "--quiet"],
-      env: { DENO_AUDIT_PERMISSIONS: log },
+      cwd: dirname(file),
+      clearEnv: true,
+      env: { ...env, DENO_AUDIT_PERMISSIONS: log },
       stdin: "null",
       stdout: "null",
       stderr: "piped",
