@@ -17,7 +17,7 @@ export const BLOCK: number = 1024 * 1024;
 export interface WriteHooks {
   /** An entry is written whole. May throw: the archive then fails. */
   readonly entry: (entry: IndexEntry) => void;
-  /** Content bytes so far; at least once per block. */
+  /** Content bytes so far; once per block. */
   readonly progress: (bytes: number, entries: number) => void;
   /** Every entry is written; the two closing zero blocks come next. `bytes` is the archive's whole length. May throw. */
   readonly end: (bytes: number) => void;
