@@ -69,7 +69,7 @@ async function scan(
     checkPath(entry.path, "the entry", context.want.limits);
     const wanted = selection.wanted(entry.path) && !isStaging(entry.path);
     count(entry, wanted);
-    const spot = wanted ? selection.spot(entry.path) : undefined;
+    const spot = wanted ? selection.spot(entry.path, entry.kind === "directory") : undefined;
     if (spot) {
       any = true;
       visit(entry, spot);
@@ -80,7 +80,7 @@ async function scan(
 }
 
 function reaches(selection: Selection, path: string): boolean {
-  return selection.wanted(path) && selection.spot(path) !== undefined;
+  return selection.wanted(path) && selection.spot(path, false) !== undefined;
 }
 
 /** Throws when nothing was wanted. */
@@ -150,6 +150,7 @@ export async function fill(
   const pause = pauser(context.signal);
   const above = folderStack();
   const moved = new Map<string, Spot>();
+  const tops: Entry[] = [];
   let entries = 0;
   let bytes = 0;
   let told = 0;
@@ -175,16 +176,19 @@ export async function fill(
     const kept = rescued.get(entry.path);
     count(entry, wanted || kept !== undefined);
     if (entry.kind === "directory" && context.want.only.length > 0) above.push(entry);
-    const spot = wanted ? selection.spot(entry.path) ?? kept : kept;
+    const spot = (wanted ? selection.spot(entry.path, entry.kind === "directory") : undefined) ?? kept;
     if (spot) {
       entries++;
       if (kept) moved.set(entry.path, kept);
       if (context.want.only.length > 0) above.make(entry.path, selection, trees);
-      await put(entry, spot, trees, tick);
+      if (context.want.strip > 0 && isTop(spot, selection)) tops.push(entry);
+      else await put(entry, spot, trees, tick);
       if (entry.body instanceof Uint8Array) bytes += entry.bytes;
     }
     await tick(0);
   }
+  // Where strip makes just one folder the target itself, that folder's mode and time are the target's.
+  if (tops.length === 1) await put(tops[0]!, selection.spot(tops[0]!.path, true)!, trees, tick);
   requireAny(entries > 0, context);
   warnUnmatched(context, selection);
   for (const made of trees) made.finish();
@@ -219,13 +223,19 @@ export async function fill(
 /** Where a hard link's content has gone. */
 function origin(entry: Entry, selection: Selection, moved: ReadonlyMap<string, Spot>): Spot {
   const target = entry.target!;
-  const spot = moved.get(target) ?? (selection.wanted(target) ? selection.spot(target) : undefined);
+  const spot = moved.get(target) ?? (selection.wanted(target) ? selection.spot(target, false) : undefined);
   if (spot) return spot;
   throw new NotFoundError(
     `Cannot restore ${quote(entry.path)}: it is a hard link to ${
       quote(target)
     }, which is left out. Add --only ${quote(target)}`,
   );
+}
+
+/** Whether a spot is the folder the operator named. */
+function isTop(spot: Spot, selection: Selection): boolean {
+  const { prefix, inner } = selection.places[spot.place]!;
+  return prefix === "" && spot.path === inner;
 }
 
 function checkEntry(entry: Entry): void {
@@ -250,8 +260,8 @@ function folderStack(): {
     make: (path, selection, trees) => {
       for (const folder of stack) {
         if (!path.startsWith(folder.path + "/")) continue;
-        const spot = selection.spot(folder.path);
-        if (spot) trees[spot.place]!.directory(spot.path, folder, false);
+        const spot = selection.spot(folder.path, true);
+        if (spot && !isTop(spot, selection)) trees[spot.place]!.directory(spot.path, folder, false);
       }
     },
   };

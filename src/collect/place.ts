@@ -257,7 +257,8 @@ function guard(path: string, work: () => void): void {
 
 /** The code of a system error, or "". */
 export function codeOf(error: unknown): string {
-  return error instanceof Error && "code" in error ? String(error.code) : "";
+  // Numbers are the codes of DOM exceptions.
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
 }
 
 /** A system error while writing, in words. */

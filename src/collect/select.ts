@@ -36,8 +36,8 @@ export interface Spot {
 export interface Selection {
   /** The places. */
   readonly places: readonly Place[];
-  /** Where a stored path goes, wanted or not; undefined when strip drops it. */
-  readonly spot: (path: string) => Spot | undefined;
+  /** Where a stored path goes, wanted or not; undefined when strip drops it. Only a directory can become the target itself. */
+  readonly spot: (path: string, directory: boolean) => Spot | undefined;
   /** Whether `--only` asks for it. */
   readonly wanted: (path: string) => boolean;
   /** Globs that no path has matched so far. */
@@ -126,13 +126,15 @@ export function select(want: Want, roots: readonly Root[]): Selection {
       "Cannot restore in place: the backup does not say where it came from. Use --into DIR",
     );
   }
-  return { places, spot: (path) => spotOf(path, places, want), ...globs(want.only) };
+  return { places, spot: (path, directory) => spotOf(path, directory, places, want), ...globs(want.only) };
 }
 
-function spotOf(path: string, places: readonly Place[], want: Want): Spot | undefined {
+function spotOf(path: string, directory: boolean, places: readonly Place[], want: Want): Spot | undefined {
   if (!want.inPlace) {
     const rest = strip(path, want.strip);
-    return rest === undefined ? undefined : { place: 0, path: below(places[0]!.inner, rest) };
+    return rest === undefined || (rest === "" && !directory)
+      ? undefined
+      : { place: 0, path: below(places[0]!.inner, rest) };
   }
   for (let place = 0; place < places.length; place++) {
     const { prefix, inner } = places[place]!;
@@ -194,7 +196,7 @@ export function parentOf(path: string): string {
 }
 
 function intoPlace(into: string): Place {
-  if (!lstatSync(into, { throwIfNoEntry: false })) return absentPlace(into, "");
+  if (!present(() => lstatSync(into))) return absentPlace(into, "");
   const target = realpathSync(into);
   if (!statSync(target).isDirectory()) {
     throw new ExistsError(`Cannot restore into ${quote(into)}: it is not a folder. Choose another target`);
@@ -211,11 +213,24 @@ function rootPlace(root: Root): Place {
   return absentPlace(root.source, root.path);
 }
 
+/** Whether something is there; not where a part of the path is missing or a file. */
+function present(look: () => unknown): boolean {
+  try {
+    look();
+    return true;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && (error.code === "ENOENT" || error.code === "ENOTDIR")) {
+      return false;
+    }
+    throw error;
+  }
+}
+
 /** The place of a path that may be absent: its first missing folder is what will be swapped in. */
 function absentPlace(path: string, prefix: string): Place {
   let above = dirname(path);
   const missing = [basename(path)];
-  while (above !== dirname(above) && !statSync(above, { throwIfNoEntry: false })) {
+  while (above !== dirname(above) && !present(() => statSync(above))) {
     missing.unshift(basename(above));
     above = dirname(above);
   }
