@@ -126,7 +126,7 @@ function parseToml(text: string, file: string, positions: readonly KeyPosition[]
     const at = here ? `, ${formatPath(here.path)}` : "";
     const twice = /redefine/.test(message) ? "is defined twice. Remove one" : `not TOML: ${message}`;
     throw new ConfigError(
-      `Cannot use "${file}": line ${error.line}, column ${error.column}${at}: ${twice}`,
+      redact(`Cannot use "${file}": line ${error.line}, column ${error.column}${at}: ${twice}`),
     );
   }
 }
@@ -157,7 +157,12 @@ function problems(
     .sort((a, b) => a.line - b.line)
     .map(({ line, text }) => `line ${line}, ${text}`);
   const text = lines.length === 1 ? lines[0] : `${lines.length} mistakes\n  ${lines.join("\n  ")}`;
-  return new ConfigError(`Cannot use "${file}": ${text}`, { cause });
+  return new ConfigError(redact(`Cannot use "${file}": ${text}`), { cause });
+}
+
+/** A secret may stand where a key or a name should. */
+function redact(message: string): string {
+  return message.replaceAll(/(AGE-SECRET-KEY-)[A-Z0-9-]+/gi, "$1...");
 }
 
 /** The line of a key, or of the nearest table around it that stands in the text. */
