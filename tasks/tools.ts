@@ -18,6 +18,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "setpriv": "util-linux",
   "sha256sum": "coreutils",
   "sqlite3": "sqlite3",
+  "systemd-analyze": "systemd",
   "tar": "tar",
   "tmux": "tmux",
   "/usr/bin/time": "time",
