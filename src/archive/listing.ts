@@ -10,7 +10,7 @@ import { utf8 } from "../bytes.ts";
 import { ConfigError } from "../errors.ts";
 import type { Body, IndexEntry, U8 } from "../stage.ts";
 import { bodyOfParts } from "./parts.ts";
-import { unpackFrame } from "./frame.ts";
+import { frameLength, unpackFrame } from "./frame.ts";
 import { canonicalEntry, leafHasher, merkleRoot } from "./merkle.ts";
 import { comparePaths, quote } from "./path.ts";
 
@@ -199,7 +199,13 @@ function pack(bytes: U8): U8 {
         "Leave out the folders with very long names",
     );
   }
-  return new Uint8Array(zstdCompressSync(bytes, { params }));
+  // Room for the whole frame at once: Deno 2.9.6 adds an empty frame to output that takes more than one chunk.
+  const chunkSize = bytes.length + (bytes.length >> 7) + 1024;
+  const frame = new Uint8Array(zstdCompressSync(bytes, { params, chunkSize }));
+  if (frameLength(frame) !== frame.length) {
+    throw new Error("Cannot index the archive: zstd gave something else than one frame");
+  }
+  return frame;
 }
 
 function footer(offset: number): U8 {
