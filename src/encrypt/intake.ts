@@ -49,16 +49,12 @@ export function intake(source: AsyncIterable<U8>): Intake {
 
   function drop(size: number): void {
     have -= size;
-    for (let left = size; left > 0;) {
-      const first = chunks[0]!;
-      if (first.length <= left) {
-        chunks.shift();
-        left -= first.length;
-      } else {
-        chunks[0] = first.subarray(left);
-        left = 0;
-      }
-    }
+    let whole = 0;
+    let left = size;
+    while (left > 0 && chunks[whole]!.length <= left) left -= chunks[whole++]!.length;
+    // At once: a shift for each is quadratic when the source comes byte by byte.
+    chunks.splice(0, whole);
+    if (left > 0) chunks[0] = chunks[0]!.subarray(left);
   }
 
   return {

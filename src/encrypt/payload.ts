@@ -97,31 +97,32 @@ function sealBlock(key: Uint8Array, first: number, block: U8, last: boolean): U8
 }
 
 interface OpenedBlock {
-  /** The chunks before the first bad one. */
+  /** Authentic chunks. */
   readonly plain: U8;
-  /** What is wrong with the first bad one. */
-  readonly failure?: string;
+  /** What is wrong after them. */
+  readonly failure: string | undefined;
 }
 
 function openBlock(key: Uint8Array, first: number, block: U8, last: boolean): OpenedBlock {
   const chunks = Math.max(1, Math.ceil(block.length / SEALED_CHUNK));
   const plain = new Uint8Array(chunks * CHUNK);
   let size = 0;
-  for (let i = 0; i < chunks; i++) {
+  let failure: string | undefined;
+  for (let i = 0; i < chunks && failure === undefined; i++) {
     const sealed = block.subarray(i * SEALED_CHUNK, (i + 1) * SEALED_CHUNK);
-    const counter = first + i;
     const final = last && i === chunks - 1;
-    const chunk = openChunk(key, counter, final, sealed);
-    const failure = chunk === undefined
-      ? explain(key, counter, final, sealed)
-      : chunk.length === 0 && counter > 0
-      ? "it ends in an empty chunk, which no age program writes"
-      : undefined;
-    if (failure !== undefined) return { plain: plain.subarray(0, size), failure };
-    plain.set(chunk!, size);
-    size += chunk!.length;
+    let chunk = openChunk(key, first + i, final, sealed);
+    if (chunk === undefined) {
+      // A whole chunk with the other flag is authentic, only not where the stream should end: it is given out, as in age.
+      chunk = sealed.length === SEALED_CHUNK ? openChunk(key, first + i, !final, sealed) : undefined;
+      failure = explain(first + i, final, sealed, chunk !== undefined);
+    } else if (chunk.length === 0 && first + i > 0) {
+      failure = "it ends in an empty chunk, which no age program writes";
+    }
+    if (chunk) plain.set(chunk, size);
+    size += chunk?.length ?? 0;
   }
-  return { plain: plain.subarray(0, size) };
+  return { plain: plain.subarray(0, size), failure };
 }
 
 /** One chunk, or undefined unless its tag is right. Nothing of a chunk is used before its tag has been checked. */
@@ -138,11 +139,9 @@ function openChunk(key: Uint8Array, counter: number, last: boolean, sealed: U8):
   return plain;
 }
 
-function explain(key: Uint8Array, counter: number, last: boolean, sealed: U8): string {
-  const at = counter * CHUNK;
-  if (last && (sealed.length < TAG || openChunk(key, counter, false, sealed) !== undefined)) {
-    return `it is cut short; only its first ${sealed.length < TAG ? at : at + CHUNK} bytes are there`;
-  }
-  if (!last && openChunk(key, counter, true, sealed) !== undefined) return "something follows its end";
-  return `it is damaged, cut or was changed after its first ${at} bytes`;
+function explain(counter: number, last: boolean, sealed: U8, authentic: boolean): string {
+  const good = counter * CHUNK + (authentic ? CHUNK : 0);
+  if (authentic && !last) return `something follows its end after ${good} bytes`;
+  if (authentic || sealed.length < TAG) return `it is cut short after its first ${good} bytes`;
+  return `it is damaged, cut or was changed after its first ${good} bytes`;
 }

@@ -116,6 +116,9 @@ async function header(input: Intake, what: string): Promise<Opened | undefined> 
 async function askIdentities(secrets: Secrets, what: string, needs: string): Promise<readonly string[]> {
   if (!secrets.identities) throw new KeyError(`Cannot decrypt ${what}: no identity is given. ${needs}`);
   const given = await ask(secrets.identities, `the identities for ${what}`);
+  if (typeof given !== "string" && !Array.isArray(given)) {
+    throw new KeyError(`Cannot read the identities for ${what}: the function gave neither a text nor a list`);
+  }
   const found = parseIdentities(typeof given === "string" ? [given] : given, `the identities for ${what}`);
   if (found.length === 0) {
     throw new KeyError(`Cannot decrypt ${what}: the identities hold no AGE-SECRET-KEY- line. ${needs}`);
