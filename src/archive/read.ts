@@ -40,10 +40,12 @@ export async function* readTar(
   const source = sourceOf(bytes);
   const extras: Extras = { global: new Map() };
   let count = 0;
+  let begun = false;
   try {
     while (true) {
       const block = source.now(UNIT) ?? await source.exactly(UNIT);
-      if (block.length < UNIT) throw endsEarly(count, block.length);
+      if (block.length < UNIT) throw endsEarly(count, begun || block.length > 0);
+      begun = true;
       if (block[0] === 0 && isZero(block)) break;
       const header = readHeader(block, `the header of entry ${count + 1}`);
       if (EXTRA_TYPES.includes(header.type)) {
@@ -181,7 +183,7 @@ async function readEnd(source: Source, extras: Extras, count: number): Promise<v
     );
   }
   const second = await source.exactly(UNIT);
-  if (second.length < UNIT) throw endsEarly(count, second.length);
+  if (second.length < UNIT) throw endsEarly(count, true);
   for (let piece: U8 | undefined = second; piece; piece = await source.piece(SMALL)) {
     if (!isZero(piece)) {
       throw new IntegrityError(
@@ -200,11 +202,9 @@ function padded(size: number): number {
   return Math.ceil(size / UNIT) * UNIT;
 }
 
-function endsEarly(count: number, bytes: number): IntegrityError {
-  const where = count === 0 && bytes === 0
-    ? "it is empty"
-    : `it ends after ${count} entries without its closing blocks`;
-  return new IntegrityError(`Cannot read the archive to its end: ${where}. It is cut, or is no tar`);
+function endsEarly(count: number, begun: boolean): IntegrityError {
+  const why = begun ? `it ends after ${count} entries without its closing blocks` : "it is empty";
+  return new IntegrityError(`Cannot read the archive to its end: ${why}. It is cut, or is no tar`);
 }
 
 function endsInside(path: string): IntegrityError {
