@@ -30,6 +30,8 @@ const ENV = [
   "NO_COLOR",
   "TERM",
   "TMPDIR",
+  "TMP",
+  "TEMP",
   "HOLDFAST_DEBUG",
 ];
 
@@ -154,8 +156,13 @@ function format(permissions: Permissions, args: readonly string[]): string {
   const words = ["deno", "run", "--no-prompt"];
   for (const kind of ["read", "write", "run", "net", "env", "sys"] as const) {
     const values = kind === "read" || kind === "write" ? topmost(permissions[kind]) : [...permissions[kind]];
-    // A comma within a value is doubled.
-    const list = values.sort().map((value) => value.replaceAll(",", ",,")).join(",");
+    const odd = values.find((value) => value.includes(","));
+    if (odd !== undefined) {
+      throw new ConfigError(
+        `Cannot print a narrow command line: Deno's flags have no way to write the comma in "${odd}"`,
+      );
+    }
+    const list = values.sort().join(",");
     if (list !== "") words.push(`--allow-${kind}=${list}`);
   }
   words.push("--v8-flags=--max-semi-space-size=1", TASK, ...args);
