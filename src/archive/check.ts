@@ -37,12 +37,17 @@ export async function checkEntries(
       "Cannot check the entries: the index is missing. Restore it beside the archive, or check the stored bytes only",
     );
   }
+  if (expected && tail) compare(tail, expected);
   const expect = index && tail ? await expectation(index, tail) : undefined;
   let entries = 0;
   let bytes = 0;
-  for await (const entry of files.entries()) {
+  const read = (more: number): void => {
     context?.signal.throwIfAborted();
-    const found = canonicalEntry(await digested(entry));
+    bytes += more;
+    context?.progress({ phase: "verify", bytes, entries });
+  };
+  for await (const entry of files.entries()) {
+    const found = canonicalEntry(await digested(entry, read));
     if (expect && !await expect.matches(entry.path, found)) {
       throw new IntegrityError(
         `Cannot verify ${
@@ -51,8 +56,7 @@ export async function checkEntries(
       );
     }
     entries++;
-    bytes += entry.bytes;
-    context?.progress({ phase: "verify", bytes, entries });
+    read(0);
   }
   const missing = await expect?.rest();
   if (missing !== undefined) {
@@ -62,18 +66,22 @@ export async function checkEntries(
       }: the index has it and the archive does not. The archive or its index was changed`,
     );
   }
-  if (index && tail) await checkRoot(index, tail, expected);
+  if (index && tail) await checkRoot(index, tail);
   return { entries, bytes };
 }
 
 /** The entry as its index line should be. */
-async function digested(entry: Entry): Promise<IndexEntry> {
+async function digested(entry: Entry, read: (bytes: number) => void): Promise<IndexEntry> {
   if (entry.kind !== "file") return indexEntry(entry, 0, undefined);
   const hash = createHash("sha256");
+  const take = (chunk: Uint8Array): void => {
+    hash.update(chunk);
+    read(chunk.length);
+  };
   if (typeof entry.body === "function") {
-    for await (const chunk of entry.body()) hash.update(chunk);
+    for await (const chunk of entry.body()) take(chunk);
   } else if (entry.body) {
-    hash.update(entry.body);
+    take(entry.body);
   }
   return indexEntry(entry, 0, hash.digest("hex"));
 }
@@ -113,11 +121,10 @@ async function expectation(index: IndexReader, tail: IndexTail): Promise<Expecta
   };
 }
 
-/** Computes the tree from the lines and holds it against the tail and the receipt. */
+/** Computes the tree from the lines and holds it against the tail. */
 async function checkRoot(
   index: IndexReader,
   tail: IndexTail,
-  expected: Pick<Contents, "entries" | "bytes" | "merkleRoot"> | undefined,
 ): Promise<void> {
   const hash = leafHasher(tail.salt);
   const roots: string[] = [];
@@ -137,7 +144,9 @@ async function checkRoot(
       "Cannot verify the index: its Merkle root is not that of its lines. It was changed",
     );
   }
-  if (!expected) return;
+}
+
+function compare(tail: IndexTail, expected: Checked & Pick<Contents, "merkleRoot">): void {
   for (const key of ["merkleRoot", "entries", "bytes"] as const) {
     if (tail[key] !== expected[key]) {
       throw new IntegrityError(

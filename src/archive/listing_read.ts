@@ -55,13 +55,13 @@ const entrySchema = v.strictObject({
 /** Opens an index. Nothing is read before the first call. */
 export function readIndex(body: Body): IndexReader {
   let access: Promise<Access> | undefined;
-  let tail: Promise<{ tail: IndexTail; end: number }> | undefined;
+  let tail: Promise<IndexTail> | undefined;
   const open = (): Promise<Access> => access ??= openAccess(body);
-  const load = (): Promise<{ tail: IndexTail; end: number }> => tail ??= open().then(readTail);
+  const load = (): Promise<IndexTail> => tail ??= open().then(readTail);
   return {
-    tail: async () => (await load()).tail,
+    tail: load,
     entries: async function* (): AsyncGenerator<IndexEntry, void, undefined> {
-      const { tail } = await load();
+      const tail = await load();
       yield* readEntries(tail, (await open()).frames(tail.frames));
     },
     frame: async (frame) => {
@@ -72,7 +72,7 @@ export function readIndex(body: Body): IndexReader {
   };
 }
 
-async function readTail(access: Access): Promise<{ tail: IndexTail; end: number }> {
+async function readTail(access: Access): Promise<IndexTail> {
   if (access.size < FOOTER_BYTES) throw damaged(`it has only ${access.size} bytes`);
   const footer = await access.from(access.size - FOOTER_BYTES);
   const view = new DataView(footer.buffer, footer.byteOffset, footer.length);
@@ -89,7 +89,7 @@ async function readTail(access: Access): Promise<{ tail: IndexTail; end: number 
   const bytes = (await access.from(end)).subarray(0, length);
   const tail = parseTail(unpackFrame(bytes, FRAME_LIMIT, "the index"));
   checkFrames(tail, end);
-  return { tail, end };
+  return tail;
 }
 
 function parseTail(line: string): IndexTail {

@@ -72,5 +72,10 @@ export function sourceOf(bytes: Bytes): Source {
     return left;
   }
 
-  return { now, exactly, piece, skip, close: () => reader.cancel() };
+  /** What goes wrong while giving up must not hide why. */
+  async function close(): Promise<void> {
+    await reader.cancel().catch(() => {});
+  }
+
+  return { now, exactly, piece, skip, close };
 }

@@ -1,9 +1,17 @@
 import assert from "node:assert/strict";
 import { findError, IntegrityError, NotFoundError } from "../../src/errors.ts";
-import { checkEntries, checkProof, proveEntry, tar } from "../../src/archive/mod.ts";
+import { bodyOf, readAll } from "../../src/bytes.ts";
+import {
+  checkEntries,
+  checkProof,
+  type IndexTail,
+  proveEntry,
+  readIndex,
+  tar,
+} from "../../src/archive/mod.ts";
 import type { Archive, Entry, Files, U8 } from "../../src/stage.ts";
 import { noise, testContext } from "../support.ts";
-import { archiveOf, entry, pack, streamed } from "./help.ts";
+import { archiveOf, assemble, entry, pack, streamed } from "./help.ts";
 
 const tree: readonly Entry[] = [
   entry("a", { kind: "directory" }),
@@ -75,6 +83,22 @@ Deno.test("checkEntries() compares the index with the receipt", async () => {
   await checkEntries(await opened(other.archive, bytes), other.archive.facts().contents);
 });
 
+Deno.test("checkEntries() computes the Merkle root from the index's lines", async () => {
+  const { archive, bytes } = await pack(fresh());
+  const stored = await readAll(archive.index!.read(), 2 ** 20);
+  const tail = await readIndex(archive.index!).tail();
+  const frame = tail.frames[0]!;
+  const check = async (changed: Partial<IndexTail>): Promise<unknown> => {
+    const index = bodyOf(assemble({ ...tail, ...changed }, stored.slice(0, frame.size)));
+    return await checkEntries(await opened({ ...archive, index }, bytes));
+  };
+  await check({});
+  const zeros = "00".repeat(32);
+  for (const wrong of [{ merkleRoot: zeros }, { salt: zeros }, { frames: [{ ...frame, root: zeros }] }]) {
+    await assert.rejects(check(wrong), /its Merkle root is not that of its lines/);
+  }
+});
+
 Deno.test("checkEntries() wants an index when there is a receipt, and does without when there is none", async () => {
   const { archive, bytes } = await pack(fresh());
   const bare = await tar().undo(archiveOf(bytes), testContext());
@@ -95,7 +119,7 @@ Deno.test("checkEntries() reports progress and stops when the signal fires", asy
       seen++;
     },
   });
-  assert.equal(seen, 5);
+  assert.ok(seen >= 5);
   stop.abort();
   await assert.rejects(checkEntries(await opened(archive, bytes), undefined, context), {
     name: "AbortError",

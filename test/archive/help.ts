@@ -1,8 +1,9 @@
 /** What the archive tests share: entries by hand, packing and unpacking, raw tar members. */
+import { zstdCompressSync } from "node:zlib";
 import { concat, readAll, utf8 } from "../../src/bytes.ts";
 import { writeHeader } from "../../src/archive/header.ts";
 import { encodePax } from "../../src/archive/pax.ts";
-import { tar, type TarOptions } from "../../src/archive/mod.ts";
+import { type IndexTail, tar, type TarOptions } from "../../src/archive/mod.ts";
 import type { Archive, Bytes, Entry, Files, Limits, U8 } from "../../src/stage.ts";
 import { inChunks, testContext } from "../support.ts";
 
@@ -142,4 +143,20 @@ export function pax(records: readonly (readonly [string, string])[], type = "x")
 /** Members closed by two zero blocks. */
 export function archived(...members: Uint8Array[]): U8 {
   return concat([...members.map((bytes) => new Uint8Array(bytes)), new Uint8Array(1024)]);
+}
+
+/** An index of given parts, as an attacker would make it. */
+export function assemble(tail: IndexTail, ...parts: U8[]): U8 {
+  const offset = parts.reduce((sum, part) => sum + part.length, 0);
+  const footer = new Uint8Array(24);
+  footer.set([0x50, 0x2a, 0x4d, 0x18, 16]);
+  new DataView(footer.buffer).setBigUint64(8, BigInt(offset), true);
+  footer.set(utf8("HFINDEX1"), 16);
+  return concat([...parts, zstd(JSON.stringify(tail) + "\n"), footer]);
+}
+
+/** One zstd frame. */
+export function zstd(text: string): U8 {
+  const bytes = utf8(text);
+  return new Uint8Array(zstdCompressSync(bytes, { chunkSize: bytes.length + 1024 }));
 }

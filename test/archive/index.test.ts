@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { zstdCompressSync } from "node:zlib";
 import { bodyOf, concat, readAll, sha256, toBytes, utf8 } from "../../src/bytes.ts";
 import { findError, IntegrityError } from "../../src/errors.ts";
 import { comparePaths, type IndexTail, merkleRoot, readIndex, tar } from "../../src/archive/mod.ts";
@@ -8,7 +7,7 @@ import { indexEntry } from "../../src/archive/entry.ts";
 import { canonicalEntry, leafHash, nonceOf } from "../../src/archive/merkle.ts";
 import type { Body, IndexEntry, U8 } from "../../src/stage.ts";
 import { inChunks, judged, noise, sh, testContext } from "../support.ts";
-import { archiveOf, entry, pack } from "./help.ts";
+import { archiveOf, assemble, entry, pack, zstd } from "./help.ts";
 
 const integrity = (error: unknown): boolean => findError(error, IntegrityError) !== undefined;
 const pathOf = (i: number): string => `d/${String(i).padStart(6, "0")}`;
@@ -220,21 +219,6 @@ Deno.test("readIndex() refuses a frame that unfolds to more than 64 MiB", async 
   assert.equal((await collected(bodyOf(index(64 * 2 ** 20)))).length, 1);
   await assert.rejects(collected(bodyOf(index(64 * 2 ** 20 + 1))), /damaged or too large/);
 });
-
-/** An index of given parts, as an attacker would make it. */
-function assemble(tail: IndexTail, ...parts: U8[]): U8 {
-  const offset = parts.reduce((sum, part) => sum + part.length, 0);
-  const footer = new Uint8Array(24);
-  footer.set([0x50, 0x2a, 0x4d, 0x18, 16]);
-  new DataView(footer.buffer).setBigUint64(8, BigInt(offset), true);
-  footer.set(utf8("HFINDEX1"), 16);
-  return concat([...parts, zstd(JSON.stringify(tail) + "\n"), footer]);
-}
-
-function zstd(text: string): U8 {
-  const bytes = utf8(text);
-  return new Uint8Array(zstdCompressSync(bytes, { chunkSize: bytes.length + 1024 }));
-}
 
 judged("an index opens with stock zstd and jq", ["zstd", "jq"], async () => {
   const entries = Array.from({ length: 5000 }, (_, i) => entry(pathOf(i)));
