@@ -5,6 +5,7 @@
  */
 import { constants, gzipSync, zstdCompressSync, zstdDecompressSync, type ZstdOptions } from "node:zlib";
 import type { U8 } from "../stage.ts";
+import { frameLength } from "./frames.ts";
 
 /** One piece of work, independent of every other. */
 export interface Job {
@@ -45,8 +46,8 @@ export function work(job: Job): U8 {
 function packZstd(block: U8, level: number): U8 {
   const dense = level > FAST_LEVEL && isDense(block);
   const options: PledgedOptions = {
-    // One output chunk instead of a hundred: a dense block comes out as long as it went in.
-    chunkSize: dense ? block.length + 4096 : 256 * 1024,
+    // Room for any result (ZSTD_compressBound): when one chunk is not enough, Deno may add a second, empty frame.
+    chunkSize: block.length + (block.length >> 8) + 1024,
     // Without it Deno writes no content size, and the frame could not be given whole to the decoder.
     pledgedSrcSize: block.length,
     params: {
@@ -54,7 +55,9 @@ function packZstd(block: U8, level: number): U8 {
       [constants.ZSTD_c_checksumFlag]: 1,
     },
   };
-  return owned(zstdCompressSync(block, options));
+  const frame = owned(zstdCompressSync(block, options));
+  if (frameLength(frame) !== frame.length) throw new Error("zstd gave something else than one frame");
+  return frame;
 }
 
 /** Whether a block looks like noise, so that searching it for matches would be a waste. */

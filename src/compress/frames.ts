@@ -76,6 +76,21 @@ export function parseBlockHeader(bytes: Uint8Array): BlockHeader {
   return { last: (header & 1) === 1, bytes: type === 1 ? 1 : size };
 }
 
+/** Length of the frame that `bytes` starts with, or undefined when it does not end there. Throws RangeError on damage. */
+export function frameLength(bytes: Uint8Array): number | undefined {
+  const header = uint32(bytes, 0) === FRAME_MAGIC ? parseFrameHeader(bytes) : undefined;
+  if (!header) return undefined;
+  let at = header.headerBytes;
+  for (let last = false; !last;) {
+    if (at + 3 > bytes.length) return undefined;
+    const block = parseBlockHeader(bytes.subarray(at, at + 3));
+    last = block.last;
+    at += 3 + block.bytes;
+  }
+  at += header.checksumBytes;
+  return at <= bytes.length ? at : undefined;
+}
+
 /** Section 3.1.1.1.2. */
 function windowOf(descriptor: number): number {
   const base = 2 ** (10 + (descriptor >> 3));

@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+import { toBytes } from "../../src/bytes.ts";
+import type { Job } from "../../src/compress/codec.ts";
+import { expand } from "../../src/compress/expand.ts";
+import { createPool } from "../../src/compress/pool.ts";
+import { gzipOn } from "../../src/compress/gzip.ts";
+import { zstdOn } from "../../src/compress/zstd.ts";
+import type { Bytes, U8 } from "../../src/stage.ts";
+import { scratch, sh, testContext } from "../support.ts";
+import { all, archive, LIMITS, lines, pack, unpack } from "./support.ts";
+
+const MIB = 1024 * 1024;
+const EAGER = { workers: 2, inlineBytes: 0 };
+
+function job(bytes: U8): Job {
+  return { op: "zstd", bytes, value: 3 };
+}
+
+Deno.test("a pool starts no worker for small data", async () => {
+  const pool = createPool({ workers: 2, url: new URL("data:text/javascript,throw new Error('started')") });
+  await pool.run(job(lines(MIB)));
+  pool.close();
+});
+
+Deno.test("a pool whose workers cannot start does the work itself", async () => {
+  using dir = scratch();
+  writeFileSync(dir.join("broken.ts"), `throw new Error("no");`);
+  const bytes = lines(5 * MIB);
+  for (const file of ["broken.ts", "absent.ts"]) {
+    const object = await pack(zstdOn({ ...EAGER, url: pathToFileURL(dir.join(file)) }), bytes);
+    assert.deepEqual(object, await pack(zstdOn({ workers: 0 }), bytes));
+  }
+});
+
+Deno.test("a worker that stops in the middle is the stream's error", async () => {
+  using dir = scratch();
+  const url = pathToFileURL(dir.join("dies.ts"));
+  writeFileSync(
+    dir.join("dies.ts"),
+    `self.onmessage = () => { throw new Error("out of memory"); };\nself.postMessage({ ready: true });`,
+  );
+  await assert.rejects(
+    pack(zstdOn({ ...EAGER, url }), lines(5 * MIB)),
+    /^StageError: zstd: Cannot go on: a compression worker stopped: .*out of memory/,
+  );
+});
+
+Deno.test("a job that fails in a worker fails the stream there and nothing else", async () => {
+  const pool = createPool({ workers: 1, inlineBytes: 0 });
+  try {
+    await assert.rejects(
+      pool.run({ op: "unzstd", bytes: lines(1000), value: 10 }),
+      /Zstd|prefix|descriptor/i,
+    );
+    assert.ok((await pool.run(job(lines(1000)))).length > 0);
+  } finally {
+    pool.close();
+  }
+});
+
+Deno.test("a closed pool rejects what is under way and what comes later", async () => {
+  const pool = createPool(EAGER);
+  const waiting = pool.run(job(lines(MIB)));
+  pool.close();
+  await assert.rejects(waiting, { name: "AbortError" });
+  await assert.rejects(pool.run(job(lines(MIB))), { name: "AbortError" });
+});
+
+/** A source that notes whether it was let go of. */
+function watched(bytes: U8): { read: () => Bytes; released: () => boolean } {
+  let released = false;
+  return {
+    released: () => released,
+    read: () =>
+      toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+        try {
+          while (true) {
+            for (let at = 0; at < bytes.length; at += MIB) yield bytes.slice(at, at + MIB);
+          }
+        } finally {
+          released = true;
+        }
+      }),
+  };
+}
+
+// Deno's own sanitizers fail these tests when a worker, a decoder or a timer stays.
+for (const [name, make] of [["zstd", zstdOn], ["gzip", gzipOn]] as const) {
+  Deno.test(`${name}() cancelled midway ends its workers and lets go of the source`, async () => {
+    const source = watched(lines(4 * MIB));
+    const out = await make(EAGER).run(archive(source.read), testContext());
+    const reader = out.body.read().getReader();
+    for (let i = 0; i < 3; i++) await reader.read();
+    await reader.cancel();
+    assert.ok(source.released());
+  });
+}
+
+Deno.test("expand() cancelled midway ends its workers and lets go of the source", async () => {
+  const objects = [await pack(zstdOn({}), lines(9 * MIB)), await pack(gzipOn({}), lines(9 * MIB))];
+  for (const object of objects) {
+    const source = watched(object);
+    const reader = expand({ read: source.read }, { limits: LIMITS, pool: EAGER }).read().getReader();
+    await reader.read();
+    await reader.cancel();
+    assert.ok(source.released());
+  }
+});
+
+Deno.test("a cancel reaches a source that hangs, in both directions", async () => {
+  const first = await pack(zstdOn({}), lines(3 * MIB));
+  for (const direction of ["run", "undo"] as const) {
+    let reason: unknown;
+    let pulls = 0;
+    const hanging = new ReadableStream<U8>({
+      pull: (controller): Promise<void> | undefined => {
+        if (pulls++ === 0) controller.enqueue(first.slice(0, 600_000));
+        else return new Promise(() => {});
+        return undefined;
+      },
+      cancel: (why) => void (reason = why),
+    }, { highWaterMark: 0 });
+    const stage = zstdOn(EAGER);
+    const stream = direction === "run"
+      ? (await stage.run(archive(() => hanging), testContext())).body.read()
+      : (await stage.undo(archive(() => hanging), testContext())).body.read();
+    const reader = stream.getReader();
+    const pending = reader.read();
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    await reader.cancel("enough");
+    await pending;
+    assert.equal(reason, "enough");
+  }
+});
+
+Deno.test("a damaged frame is the stream's error even while the source hangs", async () => {
+  const object = await pack(zstdOn({}), lines(3 * MIB));
+  object[20_000]! ^= 0xff;
+  let pulls = 0;
+  let cancelled = false;
+  const hanging = new ReadableStream<U8>({
+    pull: (controller): Promise<void> | undefined => {
+      // The first frame and a part of the second: the walker waits for the rest while a worker finds the damage.
+      if (pulls++ === 0) controller.enqueue(object.slice(0, -30));
+      else return new Promise(() => {});
+      return undefined;
+    },
+    cancel: () => void (cancelled = true),
+  }, { highWaterMark: 0 });
+  await assert.rejects(
+    all(expand({ read: () => hanging }, { limits: LIMITS, pool: EAGER }).read()),
+    /^IntegrityError: Cannot unpack the archive: frame 0 \(at byte 0\) is damaged/,
+  );
+  assert.ok(cancelled);
+});
+
+Deno.test("workers unpack what workers packed", async () => {
+  const bytes = lines(12 * MIB + 5);
+  const object = await pack(zstdOn(EAGER), bytes);
+  assert.deepEqual(await unpack(object, { pool: EAGER, table: true }), bytes);
+});
+
+Deno.test("without read permission for its own folder the stage works on the calling thread, unasked", () => {
+  using dir = scratch();
+  const stage = new URL("../../src/compress/pool.ts", import.meta.url).href;
+  writeFileSync(
+    dir.join("run.ts"),
+    `import { createPool } from "${stage}";
+    const pool = createPool({ workers: 2, inlineBytes: 0 });
+    const bytes = await pool.run({ op: "zstd", bytes: new Uint8Array(1000), value: 3 });
+    console.log(bytes.length);
+    pool.close();`,
+  );
+  const line = `deno run --no-prompt --quiet "${dir.join("run.ts")}"`;
+  assert.equal(new TextDecoder().decode(sh(line, { cwd: dir.path })).trim(), "23");
+});
