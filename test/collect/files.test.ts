@@ -4,7 +4,7 @@ import { createServer } from "node:net";
 import { join } from "node:path";
 import { files } from "../../src/collect/mod.ts";
 import { findError, NotFoundError, StageError } from "../../src/errors.ts";
-import { judged, noise, scratch, type Seen, sh, testContext } from "../support.ts";
+import { hasTool, judged, noise, scratch, type Seen, sh, testContext } from "../support.ts";
 import { contentOf, digest, type Kept, paths, plant, readEntries } from "./files_support.ts";
 
 function seen(): Seen {
@@ -458,6 +458,41 @@ Deno.test({
       await assert.rejects(readEntries(strict), /"app\/mem": it cannot be read \(E[A-Z]+\)/);
     } finally {
       sh(`umount app/mem app/size`, { cwd: dir.path });
+    }
+  },
+});
+
+Deno.test({
+  name:
+    "files() fills a large file with zeros that fails while it is read, and says so (a broken ext2, as root)",
+  ignore: Deno.build.os !== "linux" || Deno.uid() !== 0 || !canMount() || !hasTool("debugfs"),
+  fn: async () => {
+    using dir = scratch();
+    plant(dir.path, { "app/": "" });
+    const content = noise(3 * MIB);
+    fs.writeFileSync(dir.join("content"), content);
+    // The block that lists all blocks after the twelfth points outside the file system.
+    sh(
+      `truncate -s 16M image && mkfs.ext2 -q -b 4096 image && mount -o loop image app && cp content app/broken && umount app &&
+       debugfs -w -R "set_inode_field broken block[IND] 99999999" image 2>&1 && mount -o loop,ro image app`,
+      { cwd: dir.path },
+    );
+    try {
+      const saw = seen();
+      const built = await files(dir.join("app"), { exclude: ["lost+found"] }).run(
+        undefined,
+        testContext({ seen: saw }),
+      );
+      const broken = byPath(await readEntries(built)).get("app/broken")!;
+      assert.equal(broken.content.length, content.length);
+      assert.equal(digest(broken.content.subarray(0, 48 * 1024)), digest(content.subarray(0, 48 * 1024)));
+      assert.ok(broken.content.subarray(MIB).every((byte) => byte === 0));
+      assert.deepEqual(saw.warnings.map(({ kind }) => kind), ["unreadable"]);
+      assert.match(saw.warnings[0]!.message, /cannot be read \(EIO\)/);
+      const strict = await files(dir.join("app"), { strict: true }).run(undefined, testContext());
+      await assert.rejects(readEntries(strict), /"app\/broken": it cannot be read \(EIO\)/);
+    } finally {
+      sh(`umount app`, { cwd: dir.path });
     }
   },
 });
