@@ -80,10 +80,10 @@ function defaultWorkers(): number {
   return cores > 1 ? Math.min(cores, 4) : 0;
 }
 
-/** Asks without a prompt. Workers from elsewhere than a file are the loader's affair. */
+/** Whether the worker and its imports may be read; asks nobody. Workers from elsewhere than a file are the loader's affair. */
 function mayLoad(url: URL): boolean {
   if (url.protocol !== "file:") return true;
-  return Deno.permissions.querySync({ name: "read", path: url }).state === "granted";
+  return Deno.permissions.querySync({ name: "read", path: new URL(".", url) }).state === "granted";
 }
 
 function hire(url: URL): Hand {

@@ -1,9 +1,9 @@
 /**
- * A worker's side of the pool: jobs in, results out, buffers transferred both ways.
+ * A worker's side of the pool: jobs in, results out, buffers transferred both ways. Deno asks for read permission for every file a
+ * worker imports, so it imports nothing from outside this folder.
  *
  * @module
  */
-import { messageOf } from "../errors.ts";
 import { type Job, work } from "./codec.ts";
 
 /** What a worker says: first that it is there, then one answer per job, in order. */
@@ -24,7 +24,7 @@ scope.onmessage = ({ data }) => {
     const bytes = work(data);
     scope.postMessage({ bytes }, [bytes.buffer]);
   } catch (error) {
-    scope.postMessage({ error: messageOf(error) }, []);
+    scope.postMessage({ error: error instanceof Error ? error.message : String(error) }, []);
   }
 };
 scope.postMessage({ ready: true }, []);

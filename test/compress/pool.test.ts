@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
-import { pathToFileURL } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { toBytes } from "../../src/bytes.ts";
 import type { Job } from "../../src/compress/codec.ts";
 import { expand } from "../../src/compress/expand.ts";
@@ -162,17 +162,21 @@ Deno.test("workers unpack what workers packed", async () => {
   assert.deepEqual(await unpack(object, { pool: EAGER, table: true }), bytes);
 });
 
-Deno.test("without read permission for its own folder the stage works on the calling thread, unasked", () => {
+Deno.test("workers need read permission for their folder alone; without it the caller's thread works, unasked", () => {
   using dir = scratch();
-  const stage = new URL("../../src/compress/pool.ts", import.meta.url).href;
+  const pool = new URL("../../src/compress/pool.ts", import.meta.url);
   writeFileSync(
     dir.join("run.ts"),
-    `import { createPool } from "${stage}";
+    `import { createPool } from "${pool.href}";
     const pool = createPool({ workers: 2, inlineBytes: 0 });
     const bytes = await pool.run({ op: "zstd", bytes: new Uint8Array(1000), value: 3 });
     console.log(bytes.length);
     pool.close();`,
   );
-  const line = `deno run --no-prompt --quiet "${dir.join("run.ts")}"`;
-  assert.equal(new TextDecoder().decode(sh(line, { cwd: dir.path })).trim(), "23");
+  const folder = fileURLToPath(new URL(".", pool));
+  for (const flag of ["", `"--allow-read=${folder}worker.ts"`, `"--allow-read=${folder}"`]) {
+    // What a worker that could not start has to say comes on standard error.
+    const line = `deno run --no-prompt --quiet --no-check ${flag} run.ts 2>&1`;
+    assert.equal(new TextDecoder().decode(sh(line, { cwd: dir.path })), "23\n", flag);
+  }
 });
