@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { dirname } from "node:path";
 import * as archive from "./archive/mod.ts";
 import * as collect from "./collect/mod.ts";
 import * as compress from "./compress/mod.ts";
@@ -75,13 +76,15 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
       throw config.fail(["plan", name, ...path], messageOf(cause), cause);
     }
   };
-  let files = pipeline(collector(plan.collect, ["collect"], at)).pipe(
+  // Programs run in the configuration's folder, wherever the caller stands.
+  const folder = dirname(config.file);
+  let files = pipeline(collector(plan.collect, ["collect"], at, folder)).pipe(
     at(["archive"], () => archive.tar(plan.archive.options)),
   );
   const { tool, options } = plan.compress;
   if (tool === "zstd") files = files.pipe(at(["compress"], () => compress.zstd(options)));
   if (tool === "gzip") files = files.pipe(at(["compress"], () => compress.gzip(options)));
-  let sealed = files.pipe(at(["encrypt"], () => sealer(plan, keys)));
+  let sealed = files.pipe(at(["encrypt"], () => sealer(plan, keys, folder)));
   if (plan.sign.includes("sha256")) sealed = sealed.pipe(at(["sign"], () => sign.sha256()));
   const stores = plan.upload.to.map((url, i) => at(["upload", "to", i], () => store.open(url)));
   let stored = sealed.pipe(at(["upload"], () => upload({ name: plan.name ?? name, to: stores })));
@@ -98,22 +101,22 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
 
 type At = <T>(path: KeyPath, make: () => T) => T;
 
-function collector(config: CollectConfig, path: KeyPath, at: At): Stage<void, Files> {
-  if (config.tool !== "group") return source(config, path, at);
+function collector(config: CollectConfig, path: KeyPath, at: At, folder: string): Stage<void, Files> {
+  if (config.tool !== "group") return source(config, path, at, folder);
   const members: Record<string, Stage<void, Files>> = {};
   for (const [name, member] of Object.entries(config.members)) {
-    members[name] = source(member, [...path, "group", name], at);
+    members[name] = source(member, [...path, "group", name], at, folder);
   }
   return at([...path, "group"], () => collect.group(members));
 }
 
-function source(config: SourceConfig, path: KeyPath, at: At): Stage<void, Files> {
+function source(config: SourceConfig, path: KeyPath, at: At, folder: string): Stage<void, Files> {
   return config.tool === "files"
     ? at([...path, "files"], () => collect.files(config.roots, config.options))
-    : at([...path, "command"], () => collect.command(config.argv, config.options));
+    : at([...path, "command"], () => collect.command(config.argv, { cwd: folder, ...config.options }));
 }
 
-function sealer(plan: PlanConfig, keys: Keys): Stage<Archive, Sealed> {
+function sealer(plan: PlanConfig, keys: Keys, folder: string): Stage<Archive, Sealed> {
   if (plan.encrypt.tool === "plaintext") return encrypt.plaintext();
   const options = plan.encrypt.options as AgeConfig;
   const { passphraseFile, passphraseCommand, identityFile, recipientsFile } = options;
@@ -129,7 +132,7 @@ function sealer(plan: PlanConfig, keys: Keys): Stage<Archive, Sealed> {
   const stated = passphraseFile !== undefined
     ? () => readPassphrase(passphraseFile)
     : passphraseCommand !== undefined
-    ? () => passphraseFrom(passphraseCommand)
+    ? () => passphraseFrom(passphraseCommand, folder)
     : undefined;
   const passphrase = stated && (keys.passphrase ?? stated);
   return encrypt.age({ recipients, passphrase, identities });

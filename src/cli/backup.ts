@@ -18,6 +18,7 @@ import { allArg, outputArgs, planArgs, textOption, textOptions, toggle, word } f
 import { choosePlans, eachPlan, keysFrom, whereOf } from "./choose.ts";
 import { dryRun } from "./dry.ts";
 import { EXIT } from "./exit.ts";
+import { formatEntries } from "./progress.ts";
 import { type HookFacts, runHook } from "./hooks.ts";
 import { safe } from "./terminal.ts";
 
@@ -147,7 +148,7 @@ function report(
   } else cli.terminal.out(safe(result.id));
   const gone = result.verdicts.filter(({ keep }) => !keep).length;
   note(
-    `Stored ${contents.entries} entries, ${formatBytes(contents.bytes)}, as ${formatBytes(bytes)}` +
+    `Stored ${formatEntries(contents.entries)}, ${formatBytes(contents.bytes)}, as ${formatBytes(bytes)}` +
       (gone > 0 ? `; removed ${gone} by retention` : ""),
   );
 }

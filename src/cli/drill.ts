@@ -21,7 +21,7 @@ import {
 import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
-import { formatSeconds } from "./progress.ts";
+import { formatEntries, formatSeconds } from "./progress.ts";
 import { safe } from "./terminal.ts";
 
 /** The command. */
@@ -77,7 +77,7 @@ export const drillCommand: Command = command({
       if (args.json) cli.terminal.out(JSON.stringify({ plan: job.name, ...result }));
       else {
         cli.terminal.out(
-          `${safe(result.id)}  restored ${result.entries} entries, ${formatBytes(result.bytes)}  ` +
+          `${safe(result.id)}  restored ${formatEntries(result.entries)}, ${formatBytes(result.bytes)}  ` +
             `RTO ${formatSeconds(result.rtoMs / 1000)}  RPO ${formatSeconds(result.rpoMs / 1000)}  ` +
             `assertion: ${result.asserted ? "passed" : "none"}`,
         );

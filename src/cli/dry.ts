@@ -11,6 +11,7 @@ import { retain } from "../run.ts";
 import type { Files, Stage } from "../stage.ts";
 import { whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
+import { formatEntries } from "./progress.ts";
 
 /**
  * Walks the source and counts, names the stages, the store, and what retention would remove by what lies there now. Writes
@@ -39,7 +40,7 @@ export async function dryRun(
   } else {
     const what = counted === undefined
       ? `the output of ${stages[0]}`
-      : `${counted.entries} entries, ${formatBytes(counted.contentBytes)}`;
+      : `${formatEntries(counted.entries)}, ${formatBytes(counted.contentBytes)}`;
     cli.terminal.out(`${job.name}: ${what} -> ${stages.slice(1).join(" | ")} -> ${whereOf(job)}`);
     for (const id of removed) cli.terminal.out(`retention would remove ${id}`);
   }

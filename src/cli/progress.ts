@@ -30,6 +30,7 @@ export function progressBar(
   let phase: ProgressUpdate["phase"] | undefined;
   let started = 0;
   let total: number | undefined;
+  let entries: number | undefined;
   let drawn = now() - (terminal.live ? REDRAW_MS : 0);
   let shown = false;
   const clear = (): void => {
@@ -45,12 +46,14 @@ export function progressBar(
       if (update.phase !== phase) {
         phase = update.phase;
         started = time;
-        total = undefined;
+        total = entries = undefined;
       }
+      // Several stages report one phase, not all at the same entry.
+      if (update.entries !== undefined) entries = Math.max(entries ?? 0, update.entries);
       total = update.totalBytes ?? total;
       if (time - drawn < interval) return;
       drawn = time;
-      const text = describe(update, total, time - started, terminal.live);
+      const text = describe({ ...update, entries }, total, time - started, terminal.live);
       if (!terminal.live) return terminal.err(text);
       terminal.draw(`\r\x1b[K${text.slice(0, Math.max(10, terminal.columns() - 1))}`);
       shown = true;
@@ -67,10 +70,15 @@ function describe(update: ProgressUpdate, total: number | undefined, ms: number,
   if (known && live) parts.push(`[${"#".repeat(Math.floor(share * 20)).padEnd(20, ".")}]`);
   if (known) parts.push(`${Math.floor(share * 100)}%`);
   parts.push(formatBytes(update.bytes));
-  if (update.entries !== undefined) parts.push(`${update.entries} entries`);
+  if (update.entries !== undefined) parts.push(formatEntries(update.entries));
   if (rate > 0) parts.push(`${formatBytes(Math.round(rate))}/s`);
   if (known && rate > 0) parts.push(`${formatSeconds((total! - update.bytes) / rate)} left`);
   return parts.join("  ");
+}
+
+/** A number of entries for people. */
+export function formatEntries(count: number): string {
+  return count === 1 ? "1 entry" : `${count} entries`;
 }
 
 /** Seconds for people: "42 s", "3 min", "2 h 5 min". */

@@ -29,6 +29,7 @@ import {
 } from "./args.ts";
 import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
+import { formatEntries } from "./progress.ts";
 import { fromCaller } from "./folders.ts";
 import { safe } from "./terminal.ts";
 
@@ -106,7 +107,7 @@ export const restoreCommand: Command = command({
         if (args.json) {
           cli.terminal.out(JSON.stringify({ plan: job.name, id, into, entries, bytes, warnings }));
         } else cli.terminal.out(safe(into ?? id));
-        run.note(`Restored ${entries} entries, ${formatBytes(bytes)}, from ${id}`);
+        run.note(`Restored ${formatEntries(entries)}, ${formatBytes(bytes)}, from ${id}`);
       }
       return run.warned() > 0 ? EXIT.warnings : EXIT.complete;
     });

@@ -14,6 +14,7 @@ import { verify } from "../verify.ts";
 import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs } from "./args.ts";
 import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
+import { formatEntries } from "./progress.ts";
 import { safe } from "./terminal.ts";
 
 const level = withDefault(
@@ -66,7 +67,7 @@ export const verifyCommand: Command = command({
           JSON.stringify({ plan: job.name, ...result, exitCode: code, error: unchecked?.message }),
         );
       } else {
-        const entries = result.entries === undefined ? "" : `, ${result.entries} entries`;
+        const entries = result.entries === undefined ? "" : `, ${formatEntries(result.entries)}`;
         cli.terminal.out(
           `${safe(result.id)}  ${
             unchecked ? "bytes ok" : "ok"

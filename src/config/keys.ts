@@ -48,12 +48,12 @@ export async function readPassphrase(file: string): Promise<string> {
   return firstLine(await readKeyFile(file, "the passphrase"), `the passphrase in "${file}"`);
 }
 
-/** The first line a program prints. Throws {@linkcode KeyError} when it fails or prints nothing. */
-export async function passphraseFrom(argv: readonly string[]): Promise<string> {
+/** The first line a program, run in `cwd`, prints. Throws {@linkcode KeyError} when it fails or prints nothing. */
+export async function passphraseFrom(argv: readonly string[], cwd: string): Promise<string> {
   const [program, ...args] = argv;
   let output: Deno.CommandOutput;
   try {
-    output = await new Deno.Command(program!, { args, stdin: "null", stderr: "inherit" }).output();
+    output = await new Deno.Command(program!, { args, cwd, stdin: "null", stderr: "inherit" }).output();
   } catch (cause) {
     throw new KeyError(`Cannot get the passphrase: "${program}" does not start: ${reason(cause)}`, { cause });
   }

@@ -3,7 +3,7 @@ import { strict as assert } from "node:assert";
 import { existsSync } from "node:fs";
 import { generateIdentity } from "../../src/encrypt/mod.ts";
 import { scratch, sh } from "../support.ts";
-import { bareEnv, lines, makeTree, ROOT, run, type User } from "./support.ts";
+import { bareEnv, lines, makeTree, run, type User } from "./support.ts";
 
 const { identity, recipient } = await generateIdentity();
 
@@ -29,7 +29,7 @@ collect = { files = ["nowhere"] }
 encrypt = "plaintext"
 upload = { to = "./store" }
 [plan.last]
-collect = { group = { files = { files = ["data"] }, db = { command = ["sh", "-c", "echo rows"], path = "db.sql" } } }
+collect = { group = { files = { files = ["data"] }, db = { command = ["sh", "-c", "cat data/a/b/letter.txt"], path = "db.sql" } } }
 compress = "gzip"
 encrypt = "plaintext"
 upload = { to = "./store" }
@@ -89,7 +89,7 @@ Deno.test("--all: a plan that fails does not stop the next, and the gravest exit
     "--plan",
     "last",
   ]);
-  assert.deepEqual([last.code, last.out], [0, "rows\n"]);
+  assert.deepEqual([last.code, last.out], [0, "Dear reader\n"]);
   const listed = lines((await run(user, "list", ["--config", "../etc/backup.toml", "--json"])).out);
   assert.deepEqual(listed.map(({ plan }) => plan), ["good", "last"]);
 });
