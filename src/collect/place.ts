@@ -137,7 +137,6 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
     },
     symlink: (path, entry) => {
       above(path, entry);
-      if (fs.lstatSync(abs(path), { throwIfNoEntry: false })) throw twice(entry.path);
       if (!entry.target || entry.target.includes("\0") || !entry.target.isWellFormed()) {
         throw new IntegrityError(
           `Cannot restore the symbolic link ${quote(entry.path)}: its target is not a path`,

@@ -211,10 +211,19 @@ function lockOwner(path: string): Deno.FsFile | undefined {
  * Removes a staging folder in an order that a crash at any point leaves meaning the same: content first, then the journal,
  * then what says how it ended, then the owner. `untouched`: the target is as it was, and so is its time.
  */
-export function removeStaging(staging: Staging, untouched: boolean): void {
+export function removeStaging(
+  staging: Staging,
+  untouched: boolean,
+  step: (what: string) => void = () => {},
+): void {
   const { path, owner } = staging;
-  for (const part of ["new", "old", "journal.part", "journal", "done"]) removeTree(join(path, part));
+  for (const part of ["new", "old", "journal.part", "journal", "done"]) {
+    step(part);
+    removeTree(join(path, part));
+  }
+  step("owner");
   fs.rmSync(join(path, "owner"), { force: true });
+  step("folder");
   fs.rmdirSync(path);
   if (untouched && owner.mtimeMs !== undefined) restoreTime(owner.target, owner.mtimeMs);
   staging.release();

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
 import { join } from "node:path";
-import { readJournal } from "../../src/collect/journal.ts";
+import { readJournal, rollBack } from "../../src/collect/journal.ts";
 import { recover } from "../../src/collect/recover.ts";
 import { register } from "../../src/collect/registry.ts";
 import { readMounts, removeStaging, stage, type Staging } from "../../src/collect/staging.ts";
@@ -127,7 +127,7 @@ for (const [name, olds] of Object.entries(scenes)) {
   Deno.test(`swap of ${name} is taken back after death at any step`, async () => {
     let after = "";
     let finished = false;
-    for (let n = 0; !finished; n++) {
+    for (let n = 0; !finished; n += olds.length > 2 ? 4 : 1) {
       using tmp = scratch();
       const { context, targets, stagings, plans } = await scene(tmp.path, olds);
       const before = looks(targets);
@@ -261,19 +261,22 @@ Deno.test("recover() keeps the old things of a staging folder whose journal is o
 });
 
 Deno.test("recover() says so when a journal is damaged, and removes nothing", async () => {
-  using tmp = scratch();
-  const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
-  dies(() => commit(stagings, plans, dyingAt(5)));
-  stagings[0]!.release();
-  const file = join(stagings[0]!.path, "journal");
-  fs.truncateSync(file, fs.statSync(file).size - 40);
-  const before = treeOf(tmp.path);
-  // Only a restore into that very target is stopped by it.
-  const seen: Seen = { warnings: [], infos: [] };
-  await recover({ ...testContext({ seen }), state: context.state }, [tmp.join("elsewhere")]);
-  assert.match(seen.warnings[0]!.message, /journal is damaged/);
-  await assert.rejects(recover(context, targets), /journal is damaged/);
-  assert.equal(treeOf(tmp.path), before);
+  for (const [cut, short] of [[-1, undefined], [undefined, -40], [0, undefined]]) {
+    using tmp = scratch();
+    const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
+    dies(() => commit(stagings, plans, dyingAt(5)));
+    stagings[0]!.release();
+    const file = join(stagings[0]!.path, "journal");
+    const lines = fs.readFileSync(file, "utf8").trimEnd().split("\n");
+    fs.writeFileSync(file, lines.slice(0, cut).join("\n").slice(0, short));
+    const before = treeOf(tmp.path);
+    // Only a restore into that very target is stopped by it.
+    const seen: Seen = { warnings: [], infos: [] };
+    await recover({ ...testContext({ seen }), state: context.state }, [tmp.join("elsewhere")]);
+    assert.match(seen.warnings[0]!.message, /journal is damaged/);
+    await assert.rejects(recover(context, targets), /journal is damaged/);
+    assert.equal(treeOf(tmp.path), before);
+  }
 });
 
 Deno.test("commit() refuses when something appears at a target after the plan was made", async () => {
@@ -287,18 +290,38 @@ Deno.test("commit() refuses when something appears at a target after the plan wa
   assert.equal(fs.readFileSync(join(targets[0]!, "file"), "utf8"), "old");
 });
 
-Deno.test("removeStaging() that dies half-way never turns a finished restore into one to take back", async () => {
+Deno.test("removeStaging() that dies at any step never turns a finished restore into one to take back", async () => {
+  for (const finished of [true, false]) {
+    let whole = false;
+    for (let n = 0; !whole; n++) {
+      using tmp = scratch();
+      const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
+      const [staging] = stagings;
+      const before = looks(targets);
+      if (finished) commit(stagings, plans);
+      else {
+        dies(() => commit(stagings, plans, dyingAt(6)));
+        rollBack(readJournal(staging!.path)!);
+      }
+      const after = looks(targets);
+      assert.equal(after === before, !finished);
+      whole = !dies(() => removeStaging(staging!, !finished, dyingAt(n)));
+      staging!.release();
+      await recover(context, targets);
+      assert.equal(looks(targets), after, `finished: ${finished}, died at ${n}`);
+      assert.deepEqual(leftovers(tmp.path), []);
+    }
+  }
+});
+
+Deno.test("recover() ends a restore of two places when it comes across the second one first", async () => {
   using tmp = scratch();
-  const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
-  commit(stagings, plans);
-  const after = looks(targets);
-  // The worst moments: replaced things partly gone, journal gone.
-  fs.rmSync(join(stagings[0]!.path, "old"), { recursive: true });
-  assert.ok(readJournal(stagings[0]!.path));
-  fs.rmSync(join(stagings[0]!.path, "journal"));
-  stagings[0]!.release();
-  assert.deepEqual((await recover(context)).finished, targets);
-  assert.equal(looks(targets), after);
-  removeStaging(stage(tmp.join("x"), readMounts()), true);
+  const { context, targets, stagings, plans } = await scene(tmp.path, [OLD, OLD], false);
+  const before = looks(targets);
+  dies(() => commit(stagings, plans, dyingAt(15)));
+  for (const staging of stagings) staging.release();
+  await register(context.state, [stagings[1]!.path]);
+  await recover(context);
+  assert.equal(looks(targets), before);
   assert.deepEqual(leftovers(tmp.path), []);
 });

@@ -213,23 +213,26 @@ Deno.test({
   fn: () => {
     using tmp = scratch();
     fs.chmodSync(tmp.path, 0o755);
-    fs.mkdirSync(tmp.join("home"));
-    fs.chownSync(tmp.join("home"), 65534, 65534);
-    const script = tmp.join("home", "user.ts");
-    fs.writeFileSync(script, "");
-    fs.rmSync(script);
     const child = new URL("./restore_user.ts", import.meta.url).pathname;
     // The bundle spares the user the right to read this folder and the package cache.
     sh(`'${Deno.execPath()}' bundle -q --no-check --platform deno -o '${tmp.join("user.js")}' '${child}'`);
     sh(`cp '${Deno.execPath()}' '${tmp.join("deno")}'`);
-    const flags = "--allow-read --allow-write --no-prompt --cached-only --no-remote";
-    const out = sh(
-      `cd / && HOME='${tmp.join("home")}' DENO_DIR='${
-        tmp.join("home", "cache")
-      }' setpriv --reuid=65534 --regid=65534 --clear-groups ` +
-        `'${tmp.join("deno")}' run ${flags} '${tmp.join("user.js")}' '${tmp.path}' 2>&1`,
-    );
-    assert.match(new TextDecoder().decode(out), /all fine/);
+    // Without all permissions the mount table cannot be read, and staging folders are made inside.
+    for (const flags of ["--allow-read --allow-write", "-A"]) {
+      sh(
+        `rm -rf '${tmp.join("home")}' && mkdir -m 755 '${tmp.join("home")}' && chown 65534:65534 '${
+          tmp.join("home")
+        }'`,
+      );
+      const out = sh(
+        `cd / && HOME='${tmp.join("home")}' DENO_DIR='${tmp.join("home", "cache")}' ` +
+          "setpriv --reuid=65534 --regid=65534 --clear-groups " +
+          `'${tmp.join("deno")}' run ${flags} --no-prompt --cached-only --no-remote '${
+            tmp.join("user.js")
+          }' '${tmp.path}' 2>&1`,
+      );
+      assert.match(new TextDecoder().decode(out), /all fine/);
+    }
   },
 });
 

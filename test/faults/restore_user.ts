@@ -33,6 +33,13 @@ fs.writeFileSync(`${home}/b/other`, "");
 await restore(forbidding, { into: `${home}/b` });
 assert.equal(fs.statSync(`${home}/b/ro`).mode & 0o7777, 0o555);
 
+// What it replaces cannot be read back by its owner, and is replaced all the same.
+await restore([file("secret", "y", { mode: 0 })], { into: `${home}/b`, conflict: "overwrite" });
+// Folders that forbid it are removed all the same when a restore fails.
+await failure(
+  extract(archive(forbidding, { end: new Error("cut") }), testContext({ want: { into: `${home}/c` } })),
+);
+
 // A merge into a folder that forbids it is refused, and taken back.
 const refused = await failure(
   restore([file("first"), dir("ro"), file("ro/x"), file("zz")], { into: `${home}/b` }),
@@ -48,4 +55,9 @@ fs.chmodSync(`${home}/parent`, 0o555);
 await restore([file("f", "fine")], { into: `${home}/parent/out` });
 assert.deepEqual(fs.readdirSync(`${home}/parent/out`), ["f"]);
 
+assert.deepEqual(fs.readdirSync(home).filter((name) => !name.startsWith("cache")).sort(), [
+  "a",
+  "b",
+  "parent",
+]);
 await Deno.stdout.write(new TextEncoder().encode("all fine\n"));
