@@ -16,7 +16,11 @@ export function bodyOfParts(parts: readonly U8[]): Body {
           for (let at = 0; at < part.length; at += 1 << 20) yield part.slice(at, at + (1 << 20));
         }
       }),
-    open: () => Promise.resolve({ size, at: (start, end) => Promise.resolve(cut(parts, start, end)) }),
+    open: () =>
+      Promise.resolve({
+        size,
+        at: (start, end) => new Promise((resolve) => resolve(cut(parts, start, end))),
+      }),
   };
 }
 

@@ -35,7 +35,8 @@ export function decodePax(bytes: Uint8Array, where: string): PaxRecords {
     const digits = space < 0 || space - at > 7 ? "" : String.fromCharCode(...bytes.subarray(at, space));
     const end = /^[1-9][0-9]*$/.test(digits) ? at + Number(digits) : 0;
     const equals = bytes.indexOf(0x3d, space);
-    if (end <= space || end > bytes.length || bytes[end - 1] !== 0x0a || equals < 0 || equals >= end - 1) {
+    // A length that is none, or leads outside, does not lead to a newline.
+    if (bytes[end - 1] !== 0x0a || equals < 0 || equals >= end - 1) {
       throw new IntegrityError(
         `Cannot read ${where}: its PAX records are malformed. The archive is damaged or was made by a faulty program`,
       );

@@ -9,7 +9,7 @@ import {
   readIndex,
   tar,
 } from "../../src/archive/mod.ts";
-import type { Archive, Entry, Files, U8 } from "../../src/stage.ts";
+import type { Archive, Body, Entry, Files, U8 } from "../../src/stage.ts";
 import { noise, testContext } from "../support.ts";
 import { archiveOf, assemble, entry, pack, streamed } from "./help.ts";
 
@@ -152,6 +152,20 @@ Deno.test("proveEntry() proves entries of every frame, and checkProof() accepts 
     assert.throws(() => checkProof(proof, { ...contents, merkleRoot: "00".repeat(32) }), IntegrityError);
     assert.throws(() => checkProof(proof, { ...contents, entries: 4499 }), IntegrityError);
   }
+});
+
+Deno.test("proveEntry() proves nothing from an index that does not agree with its own tree", async () => {
+  const { archive } = await pack(fresh());
+  const stored = await readAll(archive.index!.read(), 2 ** 20);
+  const tail = await readIndex(archive.index!).tail();
+  const frame = tail.frames[0]!;
+  const index = (root: string): Body =>
+    bodyOf(assemble({ ...tail, frames: [{ ...frame, root }] }, stored.slice(0, frame.size)));
+  await proveEntry(index(frame.root), "a/file");
+  await assert.rejects(
+    proveEntry(index("00".repeat(32)), "a/file"),
+    /does not agree with its own Merkle tree/,
+  );
 });
 
 Deno.test("proveEntry() throws on a path the backup does not have", async () => {

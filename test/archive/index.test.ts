@@ -209,6 +209,42 @@ Deno.test("readIndex() throws on lines out of order, doubled, or no entries", as
   await assert.rejects(one(x, y.replace('"mode":', '"extra":1,"mode":')), /no entry/);
 });
 
+Deno.test("readIndex() refuses a tail of more than 64 MiB before reading it", async () => {
+  const { bytes } = await built(lines(2));
+  const before = 2 ** 40;
+  let asked = 0;
+  const claimed = (offset: number): Body => ({
+    read: () => streamOnly(bytes).read(),
+    open: () =>
+      Promise.resolve({
+        size: before + bytes.length,
+        at: (start, end) => {
+          asked = Math.max(asked, end - start);
+          const part = bytes.slice(Math.max(0, start - before), end - before);
+          if (start >= before + bytes.length - 24) {
+            new DataView(part.buffer).setBigUint64(8, BigInt(offset), true);
+          }
+          return Promise.resolve(part);
+        },
+      }),
+  });
+  for (const offset of [0, before / 2, before + bytes.length - 24, before + bytes.length]) {
+    await assert.rejects(readIndex(claimed(offset)).tail(), /its last line lies nowhere/);
+  }
+  assert.equal(asked, 24);
+});
+
+Deno.test("an index gives exactly the range that is asked for, or throws", async () => {
+  const { bytes, body } = await built(lines(4200));
+  const reader = await body.open!();
+  assert.equal(reader.size, bytes.length);
+  for (const [start, end] of [[0, bytes.length], [5, 5], [1000, bytes.length - 1]] as const) {
+    assert.deepEqual(await reader.at(start, end), bytes.slice(start, end));
+  }
+  await assert.rejects(reader.at(0, bytes.length + 1), RangeError);
+  await assert.rejects(reader.at(2, 1), RangeError);
+});
+
 Deno.test("readIndex() refuses a frame that unfolds to more than 64 MiB", async () => {
   const [a] = lines(1);
   const { tail } = await built([a!]);

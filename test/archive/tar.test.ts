@@ -142,6 +142,15 @@ Deno.test("tar() run throws on a file that gives fewer or more bytes than it sai
   await pack([entry("x", { body: content, bytes: 1000 })]);
 });
 
+Deno.test("tar() run leaves a file that does not end", async () => {
+  let closed = 0;
+  await assert.rejects(
+    pack([entry("x", { bytes: 5, body: () => endless(() => closed++) })]),
+    /more than 5 bytes/,
+  );
+  assert.equal(closed, 1);
+});
+
 Deno.test("tar() run throws on entries that break the contract", async () => {
   const wrong: [Entry, RegExp][] = [
     [entry(""), /it is empty/],
@@ -246,6 +255,21 @@ function streamOnce(done: () => void): { body: () => Bytes } {
   };
 }
 
+Deno.test("tar() refuses to sort more small files than it may hold", async () => {
+  const body = new Uint8Array(MIB);
+  function* many(count: number): Generator<Entry, void, undefined> {
+    for (let i = 0; i < count; i++) {
+      yield entry(`f${i}`, {
+        body,
+        bytes: MIB,
+        sha256: () => new Uint8Array(32),
+      });
+    }
+  }
+  await assert.rejects(pack(many(257), { deterministic: true }), /take more than 256.0 MiB of memory/);
+  await pack(many(5), { deterministic: true });
+});
+
 Deno.test("tar() throws at wrong options when it is made", () => {
   assert.throws(() => tar({ mtimeMs: 5 }), TypeError);
   assert.throws(() => tar({ deterministic: true, mtimeMs: 0.5 }), RangeError);
@@ -287,6 +311,15 @@ Deno.test("tar() run stops when the signal fires", async () => {
   stop.abort();
   await assert.rejects(reader.read(), { name: "AbortError" });
   assert.equal(closed, 1);
+});
+
+Deno.test("tar() undo stops when the signal fires", async () => {
+  const { bytes } = await pack([entry("a"), entry("b")]);
+  const stop = new AbortController();
+  const files = await tar().undo(archiveOf(bytes), testContext({ signal: stop.signal }));
+  await assert.rejects(async () => {
+    for await (const _ of files.entries()) stop.abort();
+  }, { name: "AbortError" });
 });
 
 Deno.test("tar() undo cancels its source when iteration stops, in a file or between files", async () => {

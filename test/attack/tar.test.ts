@@ -119,6 +119,8 @@ Deno.test("tar() undo refuses malformed numbers", async () => {
     await refused(archived(spoiled(at, utf8("-1"))), why, archived(file()));
     await refused(archived(spoiled(at, utf8("00 0"))), why, archived(file()));
     await refused(archived(spoiled(at, new Uint8Array(size).fill(0xfe))), why, archived(file()));
+    const marker = new Uint8Array(size).fill(0x81, 0, 1);
+    await refused(archived(spoiled(at, marker)), why, archived(file()));
     const tooBig = new Uint8Array(size).fill(0x7f).fill(0x80, 0, 1);
     await refused(archived(spoiled(at, tooBig)), why, archived(file()));
   }
@@ -202,6 +204,8 @@ Deno.test("tar() undo refuses malformed PAX records", async () => {
     "9 path=a",
     "8 path=a\n",
     "11 path=a\n",
+    "011 path=a\n",
+    "9 path=ab",
     "09 path=a\n",
     "9path=aa\n",
     "7 path\n",
@@ -378,7 +382,7 @@ Deno.test("tar() undo does not believe a length: nothing is allocated for what i
   await assert.rejects(async () => {
     for await (const { body } of files.entries()) {
       assert.ok(typeof body === "function");
-      assert.equal((await readAll(body(), 2 ** 30)).length, 512);
+      await assert.rejects(readAll(body(), 2 ** 30), /Cannot read "huge": the archive ends inside it/);
     }
   }, /the archive ends inside it/);
 });
