@@ -9,7 +9,7 @@ import { NotFoundError } from "../errors.ts";
 import type { ByteRange, Bytes, Store, StoreItem } from "../stage.ts";
 import { checkFolder, explain, isAbsent, type Root, syncFolder, tidyFolders } from "./folder.ts";
 import { lockFile } from "./flock.ts";
-import { checkKey, checkRange, compareKeys, isLease, LEASE_SUFFIX, resolveRange, TEMP_NAME } from "./key.ts";
+import { checkKey, checkRange, compareKeys, isLease, LEASE_SUFFIX, resolveRange } from "./key.ts";
 import { streamFile } from "./read.ts";
 import { sweep, write } from "./write.ts";
 
@@ -56,7 +56,7 @@ export function directory(path: string, options: DirectoryOptions = {}): Store {
     },
     get: (key, range) => get(root, key, range),
     head: (key) => head(root, key, `Cannot look up "${key}"`),
-    list: (prefix = "") => list(root, prefix),
+    list: (prefix = "") => walk(root, "", prefix),
     delete: (key) => remove(root, key),
     space: () => space(root),
     lock: async (key, text) => await lockFile(root, pathOf(root, checkLease(key)), text),
@@ -115,19 +115,13 @@ async function get(root: Root, key: string, range?: ByteRange): Promise<Bytes> {
   }
 }
 
-async function* list(root: Root, prefix: string): AsyncGenerator<StoreItem, void, undefined> {
-  const action = "Cannot list";
-  await checkFolder(root, action);
-  yield* walk(root, "", prefix, action);
-}
-
 /** The objects below one folder, in the order of their whole keys: a folder sorts as its name with a "/". */
 async function* walk(
   root: Root,
   base: string,
   prefix: string,
-  action: string,
 ): AsyncGenerator<StoreItem, void, undefined> {
+  const action = "Cannot list";
   const keys = await keysOf(root, base, prefix, action);
   for (let at = 0; at < keys.length; at += BATCH) {
     const batch = keys.slice(at, at + BATCH);
@@ -136,7 +130,7 @@ async function* walk(
     );
     for (const [i, key] of batch.entries()) {
       const item = items[i];
-      if (key.endsWith("/")) yield* walk(root, key, prefix, action);
+      if (key.endsWith("/")) yield* walk(root, key, prefix);
       else if (item) yield item; // else: deleted since the folder was read
     }
   }
@@ -150,7 +144,7 @@ async function keysOf(root: Root, base: string, prefix: string, action: string):
       if (entry.isDirectory) {
         if (key === `${SYSTEM_FOLDER}/`) continue;
         if (key.startsWith(prefix) || prefix.startsWith(key)) keys.push(key);
-      } else if (entry.isFile && key.startsWith(prefix) && isObject(key, entry.name)) keys.push(key);
+      } else if (entry.isFile && key.startsWith(prefix) && isObject(key)) keys.push(key);
     }
   } catch (error) {
     if (isAbsent(error) && base !== "") { // tidied away since its parent was read
@@ -162,9 +156,9 @@ async function keysOf(root: Root, base: string, prefix: string, action: string):
   return keys.sort(compareKeys);
 }
 
-/** Whether a file can have come from a put: what has no valid key could not be read back by its name either. */
-function isObject(key: string, name: string): boolean {
-  if (TEMP_NAME.test(name) || isLease(name)) return false;
+/** Whether a file is an object that is listed. A temporary file has no valid key, nor has what no put can have made. */
+function isObject(key: string): boolean {
+  if (isLease(key)) return false;
   try {
     return checkKey(key) === key;
   } catch {

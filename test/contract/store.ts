@@ -28,13 +28,18 @@ export interface ContractOptions {
 /** Registers the contract's tests for a store. */
 export function testStore(name: string, make: () => Promise<Fixture>, options: ContractOptions = {}): void {
   const check = (sentence: string, run: (fixture: Fixture) => Promise<void>): void => {
-    Deno.test(`${name} ${sentence}`, async () => {
-      const fixture = await make();
-      try {
-        await run(fixture);
-      } finally {
-        await fixture.close();
-      }
+    Deno.test({
+      name: `${name} ${sentence}`,
+      sanitizeResources: true, // a file left open is a failure
+      sanitizeOps: true,
+      fn: async () => {
+        const fixture = await make();
+        try {
+          await run(fixture);
+        } finally {
+          await fixture.close();
+        }
+      },
     });
   };
   testPut(check);
@@ -145,10 +150,12 @@ function testFailedPut(check: Check): void {
       if (!ifAbsent) await store.put("app", noise(100));
       for (const size of [0, 100_000, 3 * MIB]) {
         const failure = new Error("Made to fail");
-        await assert.rejects(
-          store.put("app", failing(size, failure), { ifAbsent }),
-          (error) => error === failure,
-        );
+        for (const key of ["app", "f/g/app"]) {
+          await assert.rejects(
+            store.put(key, failing(size, failure), { ifAbsent }),
+            (error) => error === failure,
+          );
+        }
       }
       await assertAsBefore(store, ifAbsent, debris);
     });

@@ -179,7 +179,7 @@ Deno.test("directory() lock is never held twice while holders come and go", asyn
       if (!lock.held) continue;
       assert.equal(++holders, 1);
       wins++;
-      await Promise.resolve();
+      await new Promise((resolve) => setTimeout(resolve, 1));
       assert.equal(holders--, 1);
       await lock.release();
     }

@@ -12,7 +12,7 @@ import { bytesOf, keysOf } from "../contract/store.ts";
 import { noise, scratch } from "../support.ts";
 
 const CHILD = new URL("./child.ts", import.meta.url).pathname;
-const TIMES = { heartbeatMs: 40, expiryMs: 240 };
+const TIMES = { heartbeatMs: 30, expiryMs: 180 };
 
 /** A lease with short times; `infos` sees what is said. */
 function lease(
@@ -212,7 +212,7 @@ Deno.test("acquireLease() by object lets one of many waiters take over, on a sto
   const delays = noise(100_000, 5);
   let at = 0;
   const delay = (): Promise<void> => sleep(delays[at++]! / 40);
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round < 4; round++) {
     const inner = memory();
     const store: Store = {
       ...inner,
