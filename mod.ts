@@ -43,12 +43,15 @@ export { cat } from "./src/cat.ts";
 export type { Plan } from "./src/find.ts";
 export type { RunOptions } from "./src/context.ts";
 export type { ShelfState } from "./src/catalog.ts";
-export {
-  type BackupReceipt,
-  decodeReceipt,
-  type ProofReceipt,
-  type PruneReceipt,
-  type Receipt,
+export { decodeReceipt } from "./src/receipt.ts";
+export type {
+  BackupReceipt,
+  ProofReceipt,
+  PruneReceipt,
+  Receipt,
+  ReceiptHead,
+  ReceiptObject,
+  ReceiptRef,
 } from "./src/receipt.ts";
 export * from "./src/errors.ts";
 export type * from "./src/stage.ts";

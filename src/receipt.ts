@@ -7,7 +7,88 @@ import canonicalize from "canonicalize";
 import * as v from "valibot";
 import { sha256, text, utf8 } from "./bytes.ts";
 import { IntegrityError, messageOf } from "./errors.ts";
-import type { U8 } from "./stage.ts";
+import type { Contents, SourceFact, StageFact, U8 } from "./stage.ts";
+
+/** What every receipt says. */
+export interface ReceiptHead {
+  /** The format. */
+  readonly schema: "holdfast.receipt.v1";
+  /** The backup's name. */
+  readonly name: string;
+  /** The archive's file name, or for other events the receipt's own key. */
+  readonly id: string;
+  /** The run's ULID. */
+  readonly run: string;
+  /** SHA-256 of every receipt that was a head of the ledger when this one was written, sorted. */
+  readonly parents: readonly string[];
+  /** When the run started (RFC 3339, UTC). */
+  readonly createdAt: string;
+  /** When its last byte was stored, or its last check done. */
+  readonly completedAt: string;
+  /** Only "complete" counts. */
+  readonly outcome: "complete" | "failed";
+  /** Public identity of who signed, where someone did. */
+  readonly signer?: string | undefined;
+}
+
+/** One stored object of a backup. */
+export interface ReceiptObject {
+  /** "" is the archive, ".index" its index. */
+  readonly suffix: string;
+  /** Length in bytes. */
+  readonly bytes: number;
+  /** Lower-case hexadecimal SHA-256 of the stored bytes. */
+  readonly sha256: string;
+}
+
+/** A backup's receipt. */
+export interface BackupReceipt extends ReceiptHead {
+  /** The event. */
+  readonly event: "backup";
+  /** What was stored. */
+  readonly objects: readonly ReceiptObject[];
+  /** Every tool, first to last. */
+  readonly stages: readonly StageFact[];
+  /** What the archive holds. */
+  readonly contents: Contents;
+  /** Every source, in the order it was read. */
+  readonly sources: readonly SourceFact[];
+  /** Public recipients. */
+  readonly recipients: readonly string[];
+  /** Warnings by kind. */
+  readonly warnings: Readonly<Record<string, number>>;
+}
+
+/** A receipt named by its place and digest. */
+export interface ReceiptRef {
+  /** The backup's file name or the event's key. */
+  readonly id: string;
+  /** SHA-256 of the receipt as stored. */
+  readonly sha256: string;
+}
+
+/** A prune's receipt. */
+export interface PruneReceipt extends ReceiptHead {
+  /** The event. */
+  readonly event: "prune";
+  /** Receipts that go. */
+  readonly tombstones: readonly ReceiptRef[];
+  /** Every receipt that stays: a walk may start here. */
+  readonly live: readonly ReceiptRef[];
+}
+
+/** The receipt of a full verification or a drill. */
+export interface ProofReceipt extends ReceiptHead {
+  /** The event. */
+  readonly event: "verify" | "drill";
+  /** The backup that was read. */
+  readonly subject: ReceiptRef;
+  /** What was measured: entries, bytes, RTO and RPO in milliseconds. */
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** Any receipt. */
+export type Receipt = BackupReceipt | PruneReceipt | ProofReceipt;
 
 const hex64 = v.pipe(v.string(), v.regex(/^[0-9a-f]{64}$/));
 const size = v.pipe(v.number(), v.safeInteger(), v.minValue(0));
@@ -53,31 +134,22 @@ const tombstone = v.strictObject({ id: v.string(), sha256: hex64 });
 const pruneSchema = v.strictObject({
   ...common,
   event: v.literal("prune"),
-  /** Receipts that go, and why nothing is missing when they are gone. */
   tombstones: v.array(tombstone),
-  /** Every receipt that stays: a walk may start here. */
   live: v.array(tombstone),
 });
 
 const proofSchema = v.strictObject({
   ...common,
   event: v.picklist(["verify", "drill"]),
-  /** The backup that was read. */
   subject: tombstone,
-  /** What was measured: entries, bytes, RTO and RPO in milliseconds. */
   facts: v.record(v.string(), v.unknown()),
 });
 
-const receiptSchema = v.variant("event", [backupSchema, pruneSchema, proofSchema]);
-
-/** A backup's receipt. */
-export type BackupReceipt = v.InferOutput<typeof backupSchema>;
-/** A prune's receipt, with its tombstones. */
-export type PruneReceipt = v.InferOutput<typeof pruneSchema>;
-/** The receipt of a full verification or a drill. */
-export type ProofReceipt = v.InferOutput<typeof proofSchema>;
-/** Any receipt. */
-export type Receipt = v.InferOutput<typeof receiptSchema>;
+const receiptSchema: v.GenericSchema<unknown, Receipt> = v.variant("event", [
+  backupSchema,
+  pruneSchema,
+  proofSchema,
+]);
 
 /** The longest receipt that is read: 64 MiB, room for the live set of a store with 500,000 backups. */
 export const RECEIPT_LIMIT: number = 64 * 1024 * 1024;
