@@ -118,7 +118,7 @@ export function perform(journal: Journal, step: Step = () => {}): void {
       throw Object.assign(new Error(`"${to}" appeared while the restore was under way`), { code: "EEXIST" });
     }
     step(`move ${to}`);
-    move(from, to);
+    move(from, to, dirname(from));
   }
   for (const { folder, after } of journal.touches.toReversed()) {
     if (!after) continue;
@@ -159,7 +159,7 @@ function takeBack({ from, to, old, empty }: Move, step: Step): void {
   // What may only be judged by its absence in the staging folder: without `old` in its place nothing of ours is at `to`.
   if (!exists(from) && (old === undefined || aside)) {
     step(`unmove ${to}`);
-    ifPresent(() => move(to, from));
+    ifPresent(() => move(to, from, dirname(from)));
   }
   if (aside) {
     step(`restore ${to}`);
@@ -171,21 +171,26 @@ function takeBack({ from, to, old, empty }: Move, step: Step): void {
   }
 }
 
-/** A rename; a folder whose mode forbids it (its ".." changes) is opened for the moment. */
-function move(from: string, to: string): void {
+/**
+ * A rename. An ordinary user may not move a folder whose mode forbids writing (its ".." changes): it is opened for the moment.
+ * So is `staged`, a folder of the staged tree, for good: nothing but this swap looks at it.
+ */
+function move(from: string, to: string, staged?: string): void {
+  try {
+    return fs.renameSync(from, to);
+  } catch (error) {
+    if (codeOf(error) !== "EACCES") throw error;
+    if (staged !== undefined) fs.chmodSync(staged, 0o700);
+  }
+  const stat = fs.lstatSync(from);
+  const shut = stat.isDirectory() && (stat.mode & 0o200) === 0;
+  if (shut) fs.chmodSync(from, 0o700);
+  let at = from;
   try {
     fs.renameSync(from, to);
-  } catch (error) {
-    const stat = fs.lstatSync(from, { throwIfNoEntry: false });
-    if (codeOf(error) !== "EACCES" || !stat?.isDirectory() || (stat.mode & 0o200) !== 0) throw error;
-    fs.chmodSync(from, 0o700);
-    try {
-      fs.renameSync(from, to);
-    } catch (second) {
-      fs.chmodSync(from, stat.mode & 0o7777);
-      throw second;
-    }
-    fs.chmodSync(to, stat.mode & 0o7777);
+    at = to;
+  } finally {
+    if (shut) fs.chmodSync(at, stat.mode & 0o7777);
   }
 }
 

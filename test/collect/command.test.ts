@@ -125,6 +125,9 @@ Deno.test("command() refuses wrong options when it is made", () => {
   }
 });
 
+/** Seconds that no other process on this machine sleeps. */
+const NAP = `300.${Deno.pid}`;
+
 /** How many processes have a text in their command line. */
 function running(text: string): number {
   return fs.readdirSync("/proc").filter((pid) => {
@@ -138,9 +141,9 @@ function running(text: string): number {
 
 Deno.test("command() ends its program on an abort, also one that ignores SIGTERM or left its stdout to a child", async () => {
   const cases = [
-    ["sh", "-c", "echo started; exec sleep 300.071"],
-    ["sh", "-c", "trap '' TERM; echo started; while :; do sleep 0.2; : 300.071; done"],
-    ["sh", "-c", "echo started; sleep 2 & exec sleep 300.071"],
+    ["sh", "-c", `echo started; exec sleep ${NAP}1`],
+    ["sh", "-c", `trap '' TERM; echo started; while :; do sleep 0.2; : ${NAP}1; done`],
+    ["sh", "-c", `echo started; sleep 4 & exec sleep ${NAP}1`],
   ];
   const times = await Promise.all(cases.map(async (argv) => {
     const stop = new AbortController();
@@ -160,17 +163,17 @@ Deno.test("command() ends its program on an abort, also one that ignores SIGTERM
   }));
   assert.ok(times[0]! < 3000 && times[2]! < 3000, `SIGTERM is enough: ${times}`);
   assert.ok(times[1]! >= 4900 && times[1]! < 9000, `SIGKILL after 5 s: ${times}`);
-  assert.equal(running("300.071"), 0);
+  assert.equal(running(`${NAP}1`), 0);
 });
 
 Deno.test("command() ends its program when its entries are given up", async () => {
-  const built = await command(["sleep", "300.072"], { path: "x" }).run(undefined, testContext());
+  const built = await command(["sleep", `${NAP}2`], { path: "x" }).run(undefined, testContext());
   const entries = built.entries()[Symbol.asyncIterator]();
   const pending = entries.next();
   await new Promise((resolve) => setTimeout(resolve, 50));
-  assert.equal(running("300.072"), 1);
+  assert.equal(running(`${NAP}2`), 1);
   await entries.return!();
-  assert.equal(running("300.072"), 0);
+  assert.equal(running(`${NAP}2`), 0);
   await assert.rejects(pending, { name: "AbortError" });
 });
 
@@ -243,14 +246,14 @@ Deno.test("command() undo refuses what it did not write, twice the same, nothing
 
 Deno.test("command() undo ends the reverse program on an abort", async () => {
   const stop = new AbortController();
-  const stage = command(["true"], { path: "x", restore: ["sleep", "300.073"] });
+  const stage = command(["true"], { path: "x", restore: ["sleep", `${NAP}3`] });
   setTimeout(() => stop.abort(), 100);
   const undo = stage.undo(
     archived([{ path: "x", body: noise(2 * MIB) }]),
     testContext({ want: { inPlace: true }, signal: stop.signal }),
   );
   await assert.rejects(undo, { name: "AbortError" });
-  assert.equal(running("300.073"), 0);
+  assert.equal(running(`${NAP}3`), 0);
 });
 
 Deno.test("command() undo into a folder writes the file and runs nothing", async () => {

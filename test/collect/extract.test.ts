@@ -463,3 +463,31 @@ Deno.test("extract() gives files away by name where the host knows it, else by n
   assert.match(c!, /^c 4242:4343 /);
   assert.match(d!, /^d 4242:4343 .* 2750$/);
 });
+
+Deno.test("extract() does not take over the group of a set-gid folder", async () => {
+  using tmp = scratch();
+  fs.mkdirSync(tmp.join("shared"));
+  fs.chownSync(tmp.join("shared"), 0, 2345);
+  fs.chmodSync(tmp.join("shared"), 0o2775);
+  await restore([file("f"), dir("d")], { into: tmp.join("shared", "out") });
+  for (const path of ["out/f", "out/d"]) assert.equal(fs.statSync(tmp.join("shared", path)).gid, 0, path);
+  assert.equal(fs.statSync(tmp.join("shared", "out")).mode & 0o7777, 0o755);
+});
+
+Deno.test("extract() writes its line in the registry again when another process's write lost it", async () => {
+  using tmp = scratch();
+  const context = testContext({ want: { into: tmp.join("out") } });
+  const texts: string[] = [];
+  const state: State = {
+    get: (key) => texts.length === 1 ? Promise.resolve(undefined) : context.state.get(key),
+    put: (key, value) => {
+      texts.push(new TextDecoder().decode(value));
+      return context.state.put(key, value);
+    },
+  };
+  await restore([file("f")], {}, [], { ...context, state });
+  assert.equal(texts.length, 3);
+  assert.equal(texts[0], texts[1]);
+  assert.match(texts[0]!, /\.out\.holdfast-[0-9a-f]{16}"\]$/);
+  assert.equal(texts[2], "[]");
+});

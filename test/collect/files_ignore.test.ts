@@ -56,6 +56,7 @@ const TABLE: readonly [options: FilesOptions, left: (path: string) => boolean][]
   [{ exclude: ["empty/", "keep"] }, (path) => path === "empty/" || path === "keep"],
   [{ exclude: ["new*"] }, (path) => path.startsWith("new")],
   [{ exclude: ["new\nline/**"] }, (path) => path === "new\nline/y"],
+  [{ exclude: ["**/y"] }, (path) => path === "new\nline/y"],
   [{ exclude: ["**/c"] }, (path) => path === "data/cache/c"],
   [{ exclude: ["{cache,data}"] }, (path) => /^(cache|data)\//.test(path)],
   [{ include: ["*.log"] }, (path) => !["", "data/", "data/x.log", "x.log"].includes(path)],

@@ -209,7 +209,9 @@ Deno.test("group() undo in place with a choice touches only what was chosen", as
     });
     const stored = await again(await stage.run(undefined, testContext()));
     fs.rmSync(dir.join("srv"), { recursive: true });
-    await stage.undo(stored, testContext({ want: { inPlace: true, only } }));
+    const seen: Seen = { warnings: [], infos: [] };
+    await stage.undo(stored, testContext({ want: { inPlace: true, only }, seen }));
+    assert.deepEqual(seen.warnings, []);
     assert.deepEqual(fs.readdirSync(dir.path).sort(), expected, JSON.stringify(only));
   }
 });

@@ -42,6 +42,16 @@ Deno.test("spool() gives back what was written, at every size around its blocks"
   }
 });
 
+Deno.test("spool() gives chunks whose buffers may be transferred, and reads again", async () => {
+  using dir = scratch();
+  const kept = spool("x", dir.path);
+  const content = noise(6 * MIB);
+  kept.write(content);
+  for await (const chunk of kept.read()) structuredClone(chunk, { transfer: [chunk.buffer] });
+  assert.equal(digest(await read(kept)), digest(content));
+  kept.close();
+});
+
 Deno.test("spool() takes any cut of its input", async () => {
   using dir = scratch();
   await fc.assert(

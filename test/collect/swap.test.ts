@@ -325,3 +325,36 @@ Deno.test("recover() ends a restore of two places when it comes across the secon
   assert.equal(looks(targets), before);
   assert.deepEqual(leftovers(tmp.path), []);
 });
+
+Deno.test("recover() leaves alone what another user, or an open folder, puts beside a target", async () => {
+  for (
+    const change of [
+      (path: string) => fs.chownSync(path, 65534, 65534),
+      (path: string) => fs.chmodSync(path, 0o755),
+    ]
+  ) {
+    using tmp = scratch();
+    const { targets, stagings, plans } = await scene(tmp.path, [OLD], false);
+    dies(() => commit(stagings, plans, dyingAt(4)));
+    stagings[0]!.release();
+    change(stagings[0]!.path);
+    const before = treeOf(tmp.path);
+    const seen: Seen = { warnings: [], infos: [] };
+    await recover(testContext({ seen }), targets);
+    assert.equal(treeOf(tmp.path), before);
+    assert.deepEqual(seen.warnings.map(({ kind }) => kind), ["leftover"]);
+  }
+});
+
+Deno.test("rollBack() of a swap that had ended is taken back to the end, wherever it dies", async () => {
+  for (let n = 0, whole = false; !whole; n += 2) {
+    using tmp = scratch();
+    const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
+    const before = looks(targets);
+    commit(stagings, plans);
+    whole = !dies(() => rollBack(readJournal(stagings[0]!.path)!, dyingAt(n)));
+    stagings[0]!.release();
+    await recover(context);
+    assert.equal(looks(targets), before, `died at ${n}`);
+  }
+});

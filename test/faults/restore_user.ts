@@ -1,7 +1,10 @@
 /** What an ordinary user's restore does with modes that forbid; run as one, with read and write permission only. */
 import assert from "node:assert/strict";
 import * as fs from "node:fs";
-import { extract } from "../../src/collect/extract.ts";
+import { extract, recover } from "../../src/collect/extract.ts";
+import { register } from "../../src/collect/registry.ts";
+import { readMounts, stage } from "../../src/collect/staging.ts";
+import { commit, planSwap } from "../../src/collect/swap.ts";
 import { testContext } from "../support.ts";
 import { archive, dir, failure, file, link } from "../collect/extract_support.ts";
 
@@ -47,6 +50,28 @@ const refused = await failure(
 assert.match(refused.message, /EACCES|permission denied/i);
 assert.deepEqual(fs.readdirSync(`${home}/b`).sort(), ["l", "other", "ro", "secret", "setuid"]);
 
+// A swap that dies when a folder it has moved things into already forbids it is taken back.
+fs.mkdirSync(`${home}/d/ro`, { recursive: true });
+fs.writeFileSync(`${home}/d/ro/mine`, "mine");
+const mounts = readMounts();
+const staging = stage(`${home}/d`, mounts);
+fs.mkdirSync(`${staging.path}/new/ro`, { recursive: true });
+fs.writeFileSync(`${staging.path}/new/ro/f`, "new");
+fs.chmodSync(`${staging.path}/new/ro`, 0o555);
+const plan = planSwap(staging, { conflict: "overwrite", asked: () => true, mounts, owners: false });
+assert.throws(() =>
+  commit([staging], [plan], (what) => {
+    if (what === "done") throw new Error("dead");
+  }), /dead/);
+assert.equal(fs.statSync(`${home}/d/ro`).mode & 0o7777, 0o555);
+staging.release();
+const context = testContext();
+await register(context.state, [staging.path]);
+assert.deepEqual((await recover(context)).rolledBack, [`${home}/d`]);
+assert.deepEqual(fs.readdirSync(`${home}/d`), ["ro"]);
+assert.deepEqual(fs.readdirSync(`${home}/d/ro`), ["mine"]);
+assert.equal(fs.statSync(`${home}/d/ro`).mode & 0o7777, 0o755);
+
 // A parent that cannot be written: inside the target where there is one, a clear sentence where not.
 const none = await failure(restore([file("f")], { into: `${top}/elsewhere` }));
 assert.match(none.message, /a staging folder cannot be made there \(EACCES\)/);
@@ -58,6 +83,7 @@ assert.deepEqual(fs.readdirSync(`${home}/parent/out`), ["f"]);
 assert.deepEqual(fs.readdirSync(home).filter((name) => !name.startsWith("cache")).sort(), [
   "a",
   "b",
+  "d",
   "parent",
 ]);
 await Deno.stdout.write(new TextEncoder().encode("all fine\n"));
