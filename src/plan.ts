@@ -223,7 +223,7 @@ function statedChecksum(): Stage<Sealed, Sealed> {
   const stage = sign.sha256();
   return {
     name: stage.name,
-    verb: stage.verb,
+    verb: "sign",
     run: stage.run,
     undo: (sealed, context) => {
       const { proof } = sealed;

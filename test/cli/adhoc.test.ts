@@ -231,6 +231,35 @@ judged(
   },
 );
 
+Deno.test("a checksum that the receipt states must be there; one it does not state is not asked for", async () => {
+  using dir = scratch();
+  const user = newUser(dir);
+  const id = (await run(user, "backup", ["my docs"])).out.trim();
+  Deno.removeSync(dir.join("work", "backups", `${id}.sha256`));
+  const { code, err } = await run(user, "verify", []);
+  assert.equal(code, 5, err);
+  assert.match(err, /sha256/);
+  const toml =
+    `[plan.bare]\ncollect = { files = ["my docs"] }\nencrypt = "plaintext"\nsign = []\nupload = { to = "bare" }\n`;
+  Deno.writeTextFileSync(dir.join("work", "backup.toml"), toml);
+  assert.equal((await run(user, "backup", [])).code, 0);
+  assert.equal((await run(user, "verify", ["--from", "bare"])).code, 0);
+});
+
+Deno.test("--identity with a file that holds none is exit code 4, and its content is not shown", async () => {
+  using dir = scratch();
+  const user = newUser(dir);
+  assert.equal((await run(user, "backup", ["my docs"])).code, 0);
+  Deno.writeTextFileSync(dir.join("work", "wrong.txt"), "s3cret but no key\n");
+  const { code, err } = await run(user, "restore", ["--into", "out", "--identity", "wrong.txt"]);
+  assert.equal(code, 4);
+  assert.match(
+    err,
+    /Cannot use the identity "\S+wrong\.txt": it holds no line that starts with AGE-SECRET-KEY-/,
+  );
+  assert.ok(!err.includes("s3cret"));
+});
+
 Deno.test("names in a store and an archive cannot drive the terminal", async () => {
   using dir = scratch();
   const user = newUser(dir);

@@ -96,21 +96,22 @@ function leftIn(folder: string): string[] {
 }
 
 for (
-  const [name, signals] of [["SIGINT twice, as deno task passes it on", ["SIGINT", "SIGINT"]], ["SIGTERM", [
+  const [name, signals] of [["SIGINT twice, as deno task passes it on,", ["SIGINT", "SIGINT"]], ["SIGTERM", [
     "SIGTERM",
   ]]] as const
 ) {
   Deno.test(`backup: ${name} cancels, cleans up and exits with 130`, async () => {
     using dir = scratch();
-    const user = slowPlan(
-      dir,
-      "touch started; exec sleep 30",
-      `[plan.slow.hooks]\nfailed = ["touch", "told"]\n`,
-    );
+    // The hook is still running when the second signal comes.
+    const hook = JSON.stringify(["sh", "-c", "trap '' INT; sleep 0.6; touch told"]);
+    const user = slowPlan(dir, "touch started; exec sleep 30", `[plan.slow.hooks]\nfailed = ${hook}\n`);
     const child = start(user, "backup", []);
     await until(() => existsSync(dir.join("started")));
     const began = performance.now();
-    for (const signal of signals) child.kill(signal);
+    for (const signal of signals) {
+      child.kill(signal);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
     const { code, out, err } = await ended(child);
     assert.equal(code, 130, err);
     assert.equal(out, "");
@@ -170,6 +171,24 @@ Deno.test("backup: what cannot be stored is exit code 3, named on standard error
   assert.match(err, /Warning \(name\): /);
   const listed = lines((await run(user, "list", ["--json"])).out);
   assert.deepEqual(listed[0].warnings, { name: 1, special: 1 });
+});
+
+Deno.test("any command takes back what a killed restore left", async () => {
+  using dir = scratch();
+  sh("mkdir data && head -c 60000000 /dev/urandom > data/noise", { cwd: dir.path });
+  const user = { home: dir.path, cwd: dir.path };
+  assert.equal((await run(user, "backup", ["data"])).code, 0);
+  const child = start(user, "restore", ["--into", "out"]);
+  const left = () => [...Deno.readDirSync(dir.path)].filter(({ name }) => /^\.out\./.test(name));
+  const known = () =>
+    [...Deno.readDirSync(dir.join(".local/state/holdfast"))].some(({ name }) => /^restores-\d+$/.test(name));
+  while (!known()) await new Promise((resolve) => setTimeout(resolve, 2));
+  child.kill("SIGKILL");
+  await ended(child);
+  assert.equal(left().length, 1);
+  assert.equal((await run(user, "list", [])).code, 0);
+  assert.deepEqual(left(), []);
+  assert.ok(!existsSync(dir.join("out")));
 });
 
 /** A terminal of its own, and what is on its screen. */
