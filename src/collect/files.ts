@@ -218,7 +218,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       seen(file.whole.length);
       return { ...entry, body: file.whole };
     }
-    return { ...entry, body: (): Bytes => label(NAME, file.read(context.signal, seen)) };
+    return { ...entry, body: (): Bytes => label(NAME, file.read(seen)) };
   }
 
   async function* entries(): AsyncGenerator<Entry, void, undefined> {
@@ -242,6 +242,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
 
   return {
     kind: "files",
+    ordered: true,
     entries: () => labelEntries(NAME, entries()),
     facts: (): FactSheet => {
       if (!complete || cutAt === undefined) {

@@ -23,8 +23,11 @@ export interface OpenFile {
   readonly whole: U8 | undefined;
   /** Whether a small file changed while it was read, twice. */
   readonly changed: boolean;
-  /** Large files: exactly `stat.size` bytes. `problem` is told once if they are not what lay there. */
-  readonly read: (signal: AbortSignal, seen: (bytes: number) => void) => Bytes;
+  /**
+   * Large files: exactly `stat.size` bytes. `problem` is told once if they are not what lay there. `seen` is told about each chunk
+   * before it is given, and may throw.
+   */
+  readonly read: (seen: (bytes: number) => void) => Bytes;
   /** Closes the file. */
   readonly close: () => void;
 }
@@ -121,7 +124,7 @@ function openLarge(
     if (state !== "closed") closeSync(fd);
     state = "closed";
   };
-  const read = (signal: AbortSignal, seen: (bytes: number) => void): Bytes =>
+  const read = (seen: (bytes: number) => void): Bytes =>
     toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
       if (state !== "fresh") {
         throw new Error("Cannot read a file's body: it was read before, or the walk has gone on");
@@ -129,7 +132,6 @@ function openLarge(
       state = "reading";
       try {
         for (let at = 0, sound = true; at < stat.size;) {
-          signal.throwIfAborted();
           if (state !== "reading") throw new Error("Cannot read a file's body: the walk has gone on");
           const chunk = new Uint8Array(Math.min(SMALL_BYTES, stat.size - at));
           if (sound) sound = fillChunk(fd, chunk, at, problem);

@@ -199,7 +199,6 @@ function visitFolder(state: State, frame: Frame, node: Node, taken: boolean, dev
     if (!state.oneFileSystem || stat.dev === dev) nodes = list(state, source, stored);
   } catch (error) {
     report(state, stored, error);
-    if (problemOf(error) === "vanished") return undefined;
   }
   const inner = enter(state, frame, node.name, source, nodes, taken);
   inner.held = entryOf(state, stored, "directory", stat);

@@ -238,7 +238,7 @@ judged("files() ignores what git ignores, on random trees and rules", ["git"], a
         await compareWithGit(dir.join("app"));
       },
     ),
-    { numRuns: SOAK ? 3000 : 60, seed: 20_261_120 },
+    { numRuns: SOAK ? 3000 : 40, seed: 20_261_120 },
   );
 });
 
