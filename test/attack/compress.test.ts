@@ -163,6 +163,28 @@ Deno.test("expand() refuses what is neither zstd, gzip nor tar, and says so when
   assert.equal((await unpack(new Uint8Array(1024))).length, 1024);
 });
 
+Deno.test("expand() throws on a flip anywhere in the seek table", async () => {
+  const object = await pack(zstd(), lines(3 * MIB));
+  for (let at = object.length - 8 - 16 - 9; at < object.length; at++) {
+    const damaged = object.slice();
+    damaged[at]! ^= 1;
+    await assert.rejects(
+      unpack(damaged, { table: true }),
+      IntegrityError,
+      `${object.length - at} from the end`,
+    );
+  }
+});
+
+Deno.test("expand() tells a cut even where no checksum follows", async () => {
+  // One segment of 5 bytes, no checksum, a raw block.
+  const object = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 5, 5 * 8 + 1, 0, 0, 1, 2, 3, 0, 0];
+  assert.deepEqual([...await unpack(new Uint8Array(object))], [1, 2, 3, 0, 0]);
+  for (let cut = 4; cut < object.length; cut++) {
+    await assert.rejects(unpack(new Uint8Array(object.slice(0, cut))), /it is cut inside frame 0/);
+  }
+});
+
 /** 10 GiB of zeros as repeated frames, and how much of them was read. */
 function bomb(piece: U8, times: number): { read: () => ReturnType<typeof toBytes>; taken: () => number } {
   let taken = 0;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { toBytes } from "../../src/bytes.ts";
-import type { Job } from "../../src/compress/codec.ts";
+import { type Job, work } from "../../src/compress/codec.ts";
 import { expand } from "../../src/compress/expand.ts";
 import { createPool } from "../../src/compress/pool.ts";
 import { gzipOn } from "../../src/compress/gzip.ts";
@@ -60,6 +60,16 @@ Deno.test("a job that fails in a worker fails the stream there and nothing else"
   }
 });
 
+Deno.test("a frame that does not hold what it declares is an error", () => {
+  const frame = work(job(lines(1000)));
+  assert.throws(
+    () => work({ op: "unzstd", bytes: frame, value: 1001 }),
+    /it declares 1001 bytes and holds 1000/,
+  );
+  assert.throws(() => work({ op: "unzstd", bytes: frame, value: 999 }), RangeError);
+  assert.equal(work({ op: "unzstd", bytes: frame, value: 1000 }).length, 1000);
+});
+
 Deno.test("a closed pool rejects what is under way and what comes later", async () => {
   const pool = createPool(EAGER);
   const waiting = pool.run(job(lines(MIB)));
@@ -86,7 +96,6 @@ function watched(bytes: U8): { read: () => Bytes; released: () => boolean } {
   };
 }
 
-// Deno's own sanitizers fail these tests when a worker, a decoder or a timer stays.
 for (const [name, make] of [["zstd", zstdOn], ["gzip", gzipOn]] as const) {
   Deno.test(`${name}() cancelled midway ends its workers and lets go of the source`, async () => {
     const source = watched(lines(4 * MIB));
@@ -154,6 +163,43 @@ Deno.test("a damaged frame is the stream's error even while the source hangs", a
     /^IntegrityError: Cannot unpack the archive: frame 0 \(at byte 0\) is damaged/,
   );
   assert.ok(cancelled);
+});
+
+/** Every way a stream can end, each with workers started. */
+const ENDINGS = `
+  const EAGER = { workers: 2, inlineBytes: 0 };
+  const bytes = lines(7 * 1024 * 1024);
+  const object = await pack(zstdOn(EAGER), bytes);
+  const failing = () => toBytes(async function* () { yield bytes.slice(); throw new Error("gone"); });
+  const run = async (read) => (await zstdOn(EAGER).run(archive(read), testContext())).body.read().getReader();
+  const undo = (read) => expand({ read }, { limits: LIMITS, pool: EAGER }).read().getReader();
+  const cancel = async (reader) => { await reader.read(); await reader.cancel(); };
+  const drain = async (reader) => { while (!(await reader.read()).done); };
+  const fails = (work) => work.then(() => { throw new Error("no error"); }, () => {});
+  await cancel(await run(() => inChunks(bytes, 65536)));
+  await fails(drain(await run(failing)));
+  await drain(undo(() => inChunks(object, 65536)));
+  await cancel(undo(() => inChunks(object, 65536)));
+  await fails(drain(undo(() => inChunks(object.slice(0, -1), 65536))));
+  const damaged = object.slice();
+  damaged[30_000] ^= 1;
+  await fails(drain(undo(() => inChunks(damaged, 65536))));
+  console.log("done");`;
+
+Deno.test("no worker outlives its stream: the process ends by itself", () => {
+  using dir = scratch();
+  const from = (path: string): string => new URL(path, import.meta.url).href;
+  writeFileSync(
+    dir.join("run.ts"),
+    `import { zstdOn } from "${from("../../src/compress/zstd.ts")}";
+    import { expand } from "${from("../../src/compress/expand.ts")}";
+    import { toBytes } from "${from("../../src/bytes.ts")}";
+    import { inChunks, testContext } from "${from("../support.ts")}";
+    import { archive, lines, LIMITS, pack } from "${from("./support.ts")}";${ENDINGS}`,
+  );
+  // A worker that stays keeps its process alive.
+  const line = "timeout 60 deno run -A --no-prompt --quiet --no-check run.ts";
+  assert.equal(new TextDecoder().decode(sh(line, { cwd: dir.path })), "done\n");
 });
 
 Deno.test("workers unpack what workers packed", async () => {
