@@ -8,6 +8,7 @@ import {
   backup,
   collect,
   encrypt,
+  type Entry,
   type Files,
   pipeline,
   type Stage,
@@ -22,7 +23,7 @@ function atMost(bytes: number): Stage<Files, Files> {
     run: (files, context) =>
       Promise.resolve({
         ...files,
-        entries: async function* () {
+        entries: async function* (): AsyncGenerator<Entry> {
           for await (const entry of files.entries()) {
             if (entry.bytes <= bytes) yield entry;
             else context.log.warn("large", `Left out ${entry.path}: ${entry.bytes} bytes`);

@@ -109,7 +109,7 @@ async function full(
 ): Promise<{ entries?: number; unchecked?: KeyError }> {
   try {
     const files = await undoFrom(plan, stored, context, 1) as Files;
-    const { entries } = await checkEntries(files, receiptOf(stored).contents);
+    const { entries } = await checkEntries(files, receiptOf(stored).contents, context);
     return { entries };
   } catch (error) {
     const unchecked = findError(error, KeyError);

@@ -99,6 +99,7 @@ function collect(argv: readonly string[], options: CommandOptions, context: Cont
 
   return {
     kind: "files",
+    ordered: true,
     entries: () => stoppable(context.signal, entries),
     facts: (): FactSheet => {
       if (!cutAt || size === undefined) {

@@ -75,6 +75,7 @@ async function collect(list: readonly Member[], context: Context): Promise<Files
   }
   return {
     kind: "files",
+    ordered: built.every(([, files]) => files.ordered === true),
     entries: () => entriesOf(built, context),
     facts: (): FactSheet => {
       const sheets = built.map(([, files]) => files.facts());

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { readFileSync, writeFileSync } from "node:fs";
-import { backup, list, pipeline, restore, store, verify } from "../../mod.ts";
+import { backup, type Entry, list, pipeline, restore, store, verify } from "../../mod.ts";
 import { BusyError, ExistsError, findError, StageError } from "../../src/errors.ts";
 import { acquireLease } from "../../src/store/lease.ts";
 import { noise, sh, testContext } from "../support.ts";
@@ -179,7 +179,7 @@ Deno.test("a failing source names its stage and leaves nothing", async () => {
     run: () =>
       Promise.resolve({
         kind: "files" as const,
-        entries: async function* () {
+        entries: async function* (): AsyncGenerator<Entry> {
           yield* [];
           await Promise.reject(new Error("disk on fire"));
         },

@@ -12,7 +12,7 @@ const hour = (n: number): Date => new Date(T0.getTime() + n * 3600_000);
 const idAt = (n: number): string =>
   `app_${hour(n).toISOString().slice(0, 19).replaceAll(":", "-")}Z.tar.zst.age`;
 
-async function receiptAt(target: Store, id: string): Promise<{ parents: string[]; digest: string }> {
+async function receiptAt(target: Store, id: string): Promise<{ parents: readonly string[]; digest: string }> {
   const bytes = await bytesOf(target, `${id}.receipt.json`);
   return { parents: decodeReceipt(bytes, id).parents, digest: sha256(bytes) };
 }

@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { archive, collect, compress, encrypt, pipeline, sign, upload } from "../../mod.ts";
 import { StoreError } from "../../src/errors.ts";
 import type { Plan } from "../../src/find.ts";
-import type { Store, UploadOptions } from "../../mod.ts";
+import type { Store, StoreItem, UploadOptions } from "../../mod.ts";
 import { readAll } from "../../src/bytes.ts";
 import { noise, scratch } from "../support.ts";
 
@@ -87,7 +87,7 @@ export function watched(
       await Promise.resolve(call("head", key));
       return await store.head(key);
     },
-    list: async function* (prefix) {
+    list: async function* (prefix): AsyncGenerator<StoreItem> {
       call("list", prefix ?? "");
       yield* store.list(prefix);
     },
