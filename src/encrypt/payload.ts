@@ -46,9 +46,6 @@ export async function* openPayload(
 ): AsyncGenerator<U8, void, undefined> {
   try {
     const nonce = await source.take(NONCE);
-    if (nonce.length < NONCE) {
-      throw new IntegrityError(`Cannot decrypt ${what}: it is cut in its nonce. ${NEXT}`);
-    }
     const key = streamKey(fileKey, nonce);
     let counter = 0;
     for (let last = false; !last;) {

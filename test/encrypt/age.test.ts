@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Decrypter, Encrypter } from "age-encryption";
-import { toBytes } from "../../src/bytes.ts";
+import { toBytes, utf8 } from "../../src/bytes.ts";
 import { findError, IntegrityError, KeyError, StageError } from "../../src/errors.ts";
 import { age, type AgeOptions, detect } from "../../src/encrypt/mod.ts";
 import type { Body, U8 } from "../../src/stage.ts";
@@ -51,6 +51,7 @@ Deno.test("age() refuses wrong options when it is made", () => {
   assert.match(String(made({ recipients: [r, r.slice(0, -1)] })), /recipient 2 .* malformed/);
   assert.match(String(made({ recipients: [`${r} `] })), /malformed/);
   assert.match(String(made({ recipients: [quantum.recipient.slice(0, -2)] })), /malformed/);
+  assert.match(String(made({ recipients: [alice.identity] })), /recipient 1 is a secret identity/);
   assert.match(String(made({ recipients: ["hunter2"] })), /^[^]*recipient 1 does not start with "age1"$/);
   assert.match(
     String(made({ recipients: ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAA"] })),
@@ -301,6 +302,16 @@ Deno.test("age() undo refuses a header that asks for more than 2^20 scrypt", asy
   assert.match(Deno.inspect(error), /2\^21, the highest that is read is 2\^20/);
 });
 
+Deno.test("age() undo refuses a passphrase stanza of another length before it derives a key", async () => {
+  const header = (body: string): U8 =>
+    utf8(`age-encryption.org/v1\n-> scrypt AAAAAAAAAAAAAAAAAAAAAA 20\n${body}\n--- ${"A".repeat(43)}\n`);
+  for (const body of ["", "A".repeat(42), "A".repeat(44)]) {
+    const error = await rejection(detect({ passphrase: () => "x" }).undo(sealedOf(header(body)), context));
+    assert.ok(error instanceof IntegrityError, String(error));
+    assert.match(Deno.inspect(error), /Invalid scrypt stanza body/);
+  }
+});
+
 Deno.test("age() undo refuses what is not encrypted, and a header that does not end", async () => {
   const stage = age({ recipients: [alice.recipient], identities: () => alice.identity });
   for (const bytes of [noise(0), noise(5000), new TextEncoder().encode("age-encryption.org/")]) {
@@ -330,6 +341,12 @@ Deno.test("age() undo reads a body again when its header has changed since", asy
   const body: Body = { read: () => inChunks(files[reads++]!, 1000) };
   const archive = await age(options).undo({ ...sealedOf(noise(0)), body }, context);
   assert.ok(equal(noise(8), await all(archive.body)));
+  files.push(noise(9));
+  const error = await rejection(all(archive.body));
+  assert.ok(
+    findError(error, IntegrityError) && /is not encrypted with age/.test(String(error)),
+    String(error),
+  );
 });
 
 Deno.test("detect() decrypts age, passes clear text, refuses clear text called .age", async () => {
