@@ -167,7 +167,8 @@ Deno.test("expand() throws on a flip anywhere in the seek table", async () => {
   const object = await pack(zstd(), lines(3 * MIB));
   for (let at = object.length - 8 - 16 - 9; at < object.length; at++) {
     const damaged = object.slice();
-    damaged[at]! ^= 1;
+    // Not the lowest bits: two of the descriptor mean nothing.
+    damaged[at]! ^= 4;
     await assert.rejects(
       unpack(damaged, { table: true }),
       IntegrityError,
