@@ -88,8 +88,6 @@ function makeBeside(beside: string, inside: string | undefined): string {
 
 function claimNew(path: string, owner: Owner): Staging {
   try {
-    // A parent with set-gid would hand its group down to everything that is made here.
-    fs.chmodSync(path, 0o700);
     fs.closeSync(fs.openSync(join(path, "owner"), "wx", 0o600));
     const lock = lockOwner(path);
     if (!lock) throw Object.assign(new Error("taken for a leftover"), { code: "ENOENT" });
