@@ -4,17 +4,22 @@
  *
  * @module
  */
-import { lstatSync, readlinkSync, type Stats } from "node:fs";
+import { lstatSync, type Stats } from "node:fs";
 import { join } from "node:path";
-import { utf8 } from "../bytes.ts";
-import { messageOf } from "../errors.ts";
-import type { Entry, EntryKind } from "../stage.ts";
+import type { Entry } from "../stage.ts";
 import { ignoreTexts, listFolder, type Node, withoutCache } from "./folder.ts";
 import { type IgnoreRules, ignoreRules, type Matcher } from "./ignore.ts";
-import { type OpenFile, openFile, ownerNames, problemOf, startsWith } from "./read.ts";
-
-/** Why something is missing from the backup, or odd in it. */
-export type WarningKind = "vanished" | "changed" | "unreadable" | "special" | "name" | "sqlite";
+import {
+  entryOf,
+  file,
+  type Finding,
+  type Found,
+  REPLACED,
+  report,
+  symlink,
+  type WarningKind,
+} from "./found.ts";
+import { ownerNames } from "./read.ts";
 
 /** What a walk is told. */
 export interface WalkOptions {
@@ -30,14 +35,6 @@ export interface WalkOptions {
   readonly excludeCaches: boolean;
   /** Told about each thing that is missing or odd, by its stored path. Must not throw. */
   readonly warn: (kind: WarningKind, path: string, reason: string) => void;
-}
-
-/** One thing found. */
-export interface Found {
-  /** Everything but the content. */
-  readonly entry: Entry;
-  /** A file's content; closed when the walk goes on. */
-  readonly file?: OpenFile | undefined;
 }
 
 /** Walks one root; hard links are recognised across all roots of a walk. */
@@ -58,12 +55,7 @@ export function walker(options: WalkOptions): Walk {
   return (source, stored) => walk(state, source, stored);
 }
 
-interface State extends WalkOptions {
-  readonly users: ReadonlyMap<number, string>;
-  readonly groups: ReadonlyMap<number, string>;
-  /** First stored path of each file with several names, and how many of its names are still to come. */
-  readonly links: Map<string, { readonly path: string; left: number }>;
-}
+interface State extends WalkOptions, Finding {}
 
 /** A folder under way. */
 interface Frame {
@@ -205,8 +197,6 @@ function visitFolder(state: State, frame: Frame, node: Node, taken: boolean, dev
   return inner;
 }
 
-const REPLACED = "it was replaced during the backup";
-
 function visit(state: State, frame: Frame, { name, kind }: Node): Found | undefined {
   const source = join(frame.source, name);
   const stored = `${frame.stored}/${name}`;
@@ -219,74 +209,4 @@ function visit(state: State, frame: Frame, { name, kind }: Node): Found | undefi
   } catch (error) {
     return void report(state, stored, error);
   }
-}
-
-function symlink(state: State, source: string, stored: string): Found | undefined {
-  const stat = lstatSync(source);
-  if (!stat.isSymbolicLink()) return void state.warn("changed", stored, REPLACED);
-  try {
-    const target = readlinkSync(source);
-    return { entry: { ...entryOf(state, stored, "symlink", stat), target } };
-  } catch (error) {
-    if (!(error instanceof Deno.errors.InvalidData)) throw error;
-    return void state.warn("name", stored, "the link's text is not UTF-8. Make it anew");
-  }
-}
-
-const SQLITE = utf8("SQLite format 3\0");
-
-function file(
-  state: State,
-  source: string,
-  stored: string,
-  hasLog: (path: string) => boolean,
-): Found | undefined {
-  const opened = openFile(
-    source,
-    (link) => state.links.has(link),
-    (kind, error) => state.warn(kind, stored, kind === "changed" ? PADDED : reasonOf(error)),
-  );
-  if (!opened) return undefined;
-  const { link, stat, changed } = opened;
-  const first = link === undefined ? undefined : state.links.get(link);
-  if (link !== undefined && first) {
-    if (--first.left === 0) state.links.delete(link);
-    return { entry: { ...entryOf(state, stored, "hardlink", stat), target: first.path } };
-  }
-  if (link !== undefined) state.links.set(link, { path: stored, left: stat.nlink - 1 });
-  if (changed) state.warn("changed", stored, "it changed while it was read");
-  if (hasLog(`${source}-wal`) && startsWith(source, SQLITE)) {
-    state.warn(
-      "sqlite",
-      stored,
-      "a SQLite database in use is stored file by file. Use collect.sqlite for it",
-    );
-  }
-  return { entry: { ...entryOf(state, stored, "file", stat), bytes: stat.size }, file: opened };
-}
-
-const PADDED = "it changed while it was read; what was missing is stored as zeros";
-
-function entryOf(state: State, path: string, kind: EntryKind, stat: Stats): Entry {
-  return {
-    path,
-    kind,
-    mode: stat.mode & 0o7777,
-    mtimeMs: Math.floor(stat.mtimeMs),
-    uid: stat.uid,
-    gid: stat.gid,
-    uname: state.users.get(stat.uid) ?? "",
-    gname: state.groups.get(stat.gid) ?? "",
-    bytes: 0,
-  };
-}
-
-function report(state: State, stored: string, error: unknown): void {
-  const kind = problemOf(error);
-  state.warn(kind, stored, kind === "vanished" ? "it vanished during the backup" : reasonOf(error));
-}
-
-function reasonOf(error: unknown): string {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === "string" ? `it cannot be read (${code})` : `it cannot be read: ${messageOf(error)}`;
 }

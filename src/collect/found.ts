@@ -1,0 +1,110 @@
+/**
+ * Makes entries of what a walk finds.
+ *
+ * @module
+ */
+import { lstatSync, readlinkSync, type Stats } from "node:fs";
+import { utf8 } from "../bytes.ts";
+import { messageOf } from "../errors.ts";
+import type { Entry, EntryKind } from "../stage.ts";
+import { type OpenFile, openFile, problemOf, startsWith } from "./read.ts";
+
+/** Why something is missing from the backup, or odd in it. */
+export type WarningKind = "vanished" | "changed" | "unreadable" | "special" | "name" | "sqlite";
+
+/** One thing found. */
+export interface Found {
+  /** Everything but the content. */
+  readonly entry: Entry;
+  /** A file's content; closed when the walk goes on. */
+  readonly file?: OpenFile | undefined;
+}
+
+/** What is known while things are found. */
+export interface Finding {
+  /** Told about each thing that is missing or odd, by its stored path. Must not throw. */
+  readonly warn: (kind: WarningKind, path: string, reason: string) => void;
+  /** Names of users. */
+  readonly users: ReadonlyMap<number, string>;
+  /** Names of groups. */
+  readonly groups: ReadonlyMap<number, string>;
+  /** First stored path of each file with several names, and how many of its names are still to come. */
+  readonly links: Map<string, { readonly path: string; left: number }>;
+}
+
+/** Why a thing is left out that is no longer what the listing said. */
+export const REPLACED = "it was replaced during the backup";
+
+/** A symbolic link as an entry; undefined, with a warning, when it cannot be stored. */
+export function symlink(state: Finding, source: string, stored: string): Found | undefined {
+  const stat = lstatSync(source);
+  if (!stat.isSymbolicLink()) return void state.warn("changed", stored, REPLACED);
+  try {
+    const target = readlinkSync(source);
+    return { entry: { ...entryOf(state, stored, "symlink", stat), target } };
+  } catch (error) {
+    if (!(error instanceof Deno.errors.InvalidData)) throw error;
+    return void state.warn("name", stored, "the link's text is not UTF-8. Make it anew");
+  }
+}
+
+const SQLITE = utf8("SQLite format 3\0");
+
+/** A file, opened, as an entry; undefined when something else stands there. Throws what node:fs throws. */
+export function file(
+  state: Finding,
+  source: string,
+  stored: string,
+  hasLog: (path: string) => boolean,
+): Found | undefined {
+  const opened = openFile(
+    source,
+    (link) => state.links.has(link),
+    (kind, error) => state.warn(kind, stored, kind === "changed" ? PADDED : reasonOf(error)),
+  );
+  if (!opened) return undefined;
+  const { link, stat, changed } = opened;
+  const first = link === undefined ? undefined : state.links.get(link);
+  if (link !== undefined && first) {
+    if (--first.left === 0) state.links.delete(link);
+    return { entry: { ...entryOf(state, stored, "hardlink", stat), target: first.path } };
+  }
+  if (link !== undefined) state.links.set(link, { path: stored, left: stat.nlink - 1 });
+  if (changed) state.warn("changed", stored, "it changed while it was read");
+  if (hasLog(`${source}-wal`) && startsWith(source, SQLITE)) {
+    state.warn(
+      "sqlite",
+      stored,
+      "a SQLite database in use is stored file by file. Use collect.sqlite for it",
+    );
+  }
+  return { entry: { ...entryOf(state, stored, "file", stat), bytes: stat.size }, file: opened };
+}
+
+const PADDED = "it changed while it was read; what was missing is stored as zeros";
+
+/** An entry from what the system says. */
+export function entryOf(state: Finding, path: string, kind: EntryKind, stat: Stats): Entry {
+  return {
+    path,
+    kind,
+    mode: stat.mode & 0o7777,
+    mtimeMs: Math.floor(stat.mtimeMs),
+    uid: stat.uid,
+    gid: stat.gid,
+    uname: state.users.get(stat.uid) ?? "",
+    gname: state.groups.get(stat.gid) ?? "",
+    bytes: 0,
+  };
+}
+
+/** Warns about what node:fs threw. */
+export function report(state: Finding, stored: string, error: unknown): void {
+  const kind = problemOf(error);
+  state.warn(kind, stored, kind === "vanished" ? "it vanished during the backup" : reasonOf(error));
+}
+
+function reasonOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" ? `it cannot be read (${code})` : `it cannot be read: ${messageOf(error)}`;
+}
