@@ -12,7 +12,8 @@ import { kindOf, suggest } from "./config/words.ts";
 import { ConfigError } from "./errors.ts";
 import { checkName } from "./name.ts";
 
-export type { CollectConfig, CommandConfig, FilesConfig, SourceConfig, Tool } from "./config/schema.ts";
+export type { CollectConfig, CommandConfig, FilesConfig, SourceConfig } from "./config/collect.ts";
+export type { Tool } from "./config/shape.ts";
 export type { KeyPath } from "./config/positions.ts";
 
 /** One `[plan.NAME]` table, its paths absolute, its defaults filled in. */

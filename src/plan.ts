@@ -202,20 +202,15 @@ export interface Opener {
 export function openerJob(options: Opener): Job {
   const { name, keys, policy } = options;
   const chain = made(() => {
-    const opened = reader(keys)
+    const opened = pipeline(collect.files(".", {}))
+      .pipe(archive.tar())
+      .pipe(compress.zstd())
+      .pipe(encrypt.detect({ identities: keys.identities ?? keys.fallback, passphrase: keys.passphrase }))
       .pipe(statedChecksum())
       .pipe(upload({ name, to: options.from.map((url) => store.open(url)) }));
     return policy === undefined ? opened : opened.pipe(prune(policy));
   });
   return { name, plan: chain, hooks: {}, drill: {} };
-}
-
-/** The stages that open an archive by its content, without a store: for a file that lies somewhere. */
-export function reader(keys: Keys): Pipeline<void, Sealed> {
-  return pipeline(collect.files(".", {}))
-    .pipe(archive.tar())
-    .pipe(compress.zstd())
-    .pipe(encrypt.detect({ identities: keys.identities ?? keys.fallback, passphrase: keys.passphrase }));
 }
 
 /** sha256() where the receipt states it: a plan without a checksum opens as well, and a removed checksum shows. */

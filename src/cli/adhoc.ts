@@ -14,14 +14,23 @@ import { askPassphrase, passphraseFromFile } from "./passphrase.ts";
 
 /** What the command line says. */
 export interface AdHocArgs {
+  /** What is named. */
   readonly paths: readonly string[];
+  /** `--name`. */
   readonly name?: string | undefined;
+  /** `--to`. */
   readonly to: readonly string[];
+  /** `--exclude`. */
   readonly exclude: readonly string[];
+  /** `--strict`. */
   readonly strict?: boolean | undefined;
+  /** `--recipient`. */
   readonly recipient: readonly string[];
+  /** `--passphrase`. */
   readonly passphrase?: boolean | undefined;
+  /** `--passphrase-file`. */
   readonly passphraseFile?: string | undefined;
+  /** `--dry-run`. */
   readonly dryRun?: boolean | undefined;
 }
 

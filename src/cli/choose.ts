@@ -29,14 +29,19 @@ export interface Choice {
 
 /** The arguments that choose. */
 export interface ChoiceArgs {
+  /** `--config`. */
   readonly config?: string | undefined;
+  /** `--plan`. */
   readonly plan?: string | undefined;
+  /** `--all`. */
   readonly all?: boolean | undefined;
 }
 
 /** The arguments that give keys. */
 export interface KeyArgs {
+  /** `--identity`. */
   readonly identity: readonly string[];
+  /** `--passphrase-file`. */
   readonly passphraseFile?: string | undefined;
 }
 
@@ -130,7 +135,9 @@ async function defaultConfig(cli: Cli): Promise<string | undefined> {
 
 /** The arguments that say where to read without a configuration. */
 export interface ShelfArgs extends ChoiceArgs, KeyArgs {
+  /** `--from`. */
   readonly from: readonly string[];
+  /** `--name`. */
   readonly name?: string | undefined;
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { isAbsolute, join, resolve } from "node:path";
-import { isUrl } from "../config/schema.ts";
+import { isUrl } from "../config/shape.ts";
 import { ConfigError } from "../errors.ts";
 
 /** What is read of the process, so that a test can stand elsewhere. */

@@ -1,0 +1,125 @@
+/**
+ * The shape of `collect`.
+ *
+ * @module
+ */
+import * as v from "valibot";
+import { argv, flag, isTable, mustBe, oneOrMore, refuse, table, text, texts } from "./shape.ts";
+import { kindOf, suggest } from "./words.ts";
+
+/** Files, or a program's output. */
+export type SourceConfig =
+  | {
+    readonly tool: "files";
+    readonly roots: readonly string[] | Readonly<Record<string, string>>;
+    readonly options: FilesConfig;
+  }
+  | { readonly tool: "command"; readonly argv: readonly string[]; readonly options: CommandConfig };
+
+/** What `collect` says. */
+export type CollectConfig =
+  | SourceConfig
+  | { readonly tool: "group"; readonly members: Readonly<Record<string, SourceConfig>> };
+
+/** The options of `collect = { files = ... }`. */
+export interface FilesConfig {
+  /** Globs of what to take. */
+  readonly include?: readonly string[] | undefined;
+  /** Globs of what to leave out. */
+  readonly exclude?: readonly string[] | undefined;
+  /** Names of files that list what to leave out. */
+  readonly ignoreFiles?: readonly string[] | undefined;
+  /** Whether to stay on the root's file system. */
+  readonly oneFileSystem?: boolean | undefined;
+  /** Whether to leave out folders marked as caches. */
+  readonly excludeCaches?: boolean | undefined;
+  /** Whether an unreadable file fails the run. */
+  readonly strict?: boolean | undefined;
+}
+
+/** The options of `collect = { command = ... }`. */
+export interface CommandConfig {
+  /** What the output is stored as. */
+  readonly path: string;
+  /** The program that takes it back. */
+  readonly restore?: readonly string[] | undefined;
+  /** Whether no output is fine. */
+  readonly allowEmpty?: boolean | undefined;
+  /** Where it runs. */
+  readonly cwd?: string | undefined;
+  /** Variables added to its environment. */
+  readonly env?: Readonly<Record<string, string>> | undefined;
+}
+
+/** The schema of `collect` with paths read by `path`. */
+export function collectSchema(
+  path: v.GenericSchema<string, string>,
+): v.GenericSchema<unknown, CollectConfig> {
+  const source = sourceSchema(path);
+  const group = v.pipe(
+    table({ group: v.record(v.string(), source, mustBe("a table of sources")) }),
+    v.transform(({ group }): CollectConfig => ({ tool: "group", members: group })),
+  );
+  return v.lazy((input): v.GenericSchema<unknown, CollectConfig> =>
+    isTable(input) && Object.hasOwn(input, "group") && !Object.hasOwn(input, "files") &&
+      !Object.hasOwn(input, "command")
+      ? group
+      : source
+  );
+}
+
+function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<unknown, SourceConfig> {
+  const files = filesSchema(path);
+  const command = commandSchema(path);
+  return v.lazy((input): v.GenericSchema<unknown, SourceConfig> => {
+    if (!isTable(input)) {
+      return refuse(`must be a table such as { files = ["/srv/app"] }, not ${kindOf(input)}`);
+    }
+    const sources = ["files", "command", "group"].filter((key) => Object.hasOwn(input, key));
+    if (sources.length > 1) {
+      return refuse(`holds both ${sources.join(" and ")}: choose one, or put each into a group = { ... }`);
+    }
+    if (sources[0] === "command") return command;
+    if (sources[0] === "files") return files;
+    const key = Object.keys(input)[0] ?? "";
+    return refuse(
+      sources[0] === "group"
+        ? "a group cannot hold a group: put its members beside the others"
+        : `names no source. ${suggest(key, ["files", "command", "group"])}`,
+    );
+  });
+}
+
+function filesSchema(path: v.GenericSchema<string, string>): v.GenericSchema<unknown, SourceConfig> {
+  const list = oneOrMore(path);
+  const named = v.record(v.string(), path);
+  const roots = v.lazy((input): v.GenericSchema<unknown, readonly string[] | Record<string, string>> =>
+    isTable(input) ? named : list
+  );
+  return v.pipe(
+    table({
+      files: roots,
+      include: v.optional(texts),
+      exclude: v.optional(texts),
+      ignoreFiles: v.optional(texts),
+      oneFileSystem: flag,
+      excludeCaches: flag,
+      strict: flag,
+    }),
+    v.transform(({ files, ...options }): SourceConfig => ({ tool: "files", roots: files, options })),
+  );
+}
+
+function commandSchema(path: v.GenericSchema<string, string>): v.GenericSchema<unknown, SourceConfig> {
+  return v.pipe(
+    table({
+      command: argv,
+      path: text,
+      restore: v.optional(argv),
+      allowEmpty: flag,
+      cwd: v.optional(path),
+      env: v.optional(v.record(v.string(), v.string(mustBe("a string")), mustBe("a table of strings"))),
+    }, { path: 'is missing: name the file the output is stored as, such as path = "app.sql"' }),
+    v.transform(({ command, ...options }): SourceConfig => ({ tool: "command", argv: command, options })),
+  );
+}
