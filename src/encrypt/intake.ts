@@ -9,8 +9,11 @@ import type { U8 } from "../stage.ts";
 export interface Intake {
   /** The next `size` bytes, which stay where they are. */
   readonly peek: (size: number) => Promise<U8>;
-  /** The next `size` bytes. A view of the source's chunk where one chunk holds them all: read it, do not write to it. */
-  readonly take: (size: number) => Promise<U8>;
+  /**
+   * The next `size` bytes. A view of the source's chunk where one chunk holds them all: read it, do not write to it. Else a
+   * copy, in `scratch` if that is given, which saves an allocation a step.
+   */
+  readonly take: (size: number, scratch?: U8) => Promise<U8>;
   /** Whether at least one more byte comes. */
   readonly more: () => Promise<boolean>;
   /** Cancels the source. */
@@ -33,10 +36,10 @@ export function intake(source: AsyncIterable<U8>): Intake {
     }
   }
 
-  function front(size: number): U8 {
+  function front(size: number, scratch?: U8): U8 {
     const first = chunks[0];
     if (first && first.length >= size) return first.subarray(0, size);
-    const bytes = new Uint8Array(size);
+    const bytes = scratch?.subarray(0, size) ?? new Uint8Array(size);
     let at = 0;
     for (const chunk of chunks) {
       if (at >= size) break;
@@ -62,9 +65,9 @@ export function intake(source: AsyncIterable<U8>): Intake {
       await fill(size);
       return front(Math.min(size, have));
     },
-    take: async (size) => {
+    take: async (size, scratch) => {
       await fill(size);
-      const bytes = front(Math.min(size, have));
+      const bytes = front(Math.min(size, have), scratch);
       drop(bytes.length);
       return bytes;
     },

@@ -23,9 +23,10 @@ export async function* sealPayload(fileKey: U8, source: Intake): AsyncGenerator<
     const nonce = new Uint8Array(randomBytes(NONCE));
     const key = streamKey(fileKey, nonce);
     yield nonce;
+    const scratch = new Uint8Array(BATCH * CHUNK);
     let counter = 0;
     for (let last = false; !last;) {
-      const block = await source.take(BATCH * CHUNK);
+      const block = await source.take(BATCH * CHUNK, scratch);
       last = !(await source.more());
       yield sealBlock(key, counter, block, last);
       counter += BATCH;
@@ -47,9 +48,10 @@ export async function* openPayload(
   try {
     const nonce = await source.take(NONCE);
     const key = streamKey(fileKey, nonce);
+    const scratch = new Uint8Array(BATCH * SEALED_CHUNK);
     let counter = 0;
     for (let last = false; !last;) {
-      const block = await source.take(BATCH * SEALED_CHUNK);
+      const block = await source.take(BATCH * SEALED_CHUNK, scratch);
       last = !(await source.more());
       const { plain, failure } = openBlock(key, counter, block, last);
       if (plain.length > 0) yield plain;
