@@ -57,7 +57,7 @@ export function command(argv: readonly string[], options: CommandOptions): Stage
       feeds(context.want)
         ? feed({ ...options, argv: options.restore! }, stored, context)
         : extract(stored, context),
-    [plain]: (want) => feeds(want) ? undefined : { roots: () => [], folders: [] },
+    [plain]: (want) => feeds(want) ? undefined : () => [],
   };
   return stage;
 }

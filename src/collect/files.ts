@@ -6,9 +6,9 @@
 import { setImmediate } from "node:timers";
 import { label, labelled } from "../bytes.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
-import { extract, type Root } from "./extract.ts";
+import type { Root } from "./extract.ts";
 import { globs } from "./ignore.ts";
-import { type Notes, notesOf, plain, type PlainStage, rootsIn } from "./plain.ts";
+import { type Notes, notesOf, plain, type PlainStage, rootsIn, write } from "./plain.ts";
 import { nameRoots, realRoot, rootError } from "./roots.ts";
 import type { Found, WarningKind } from "./found.ts";
 import { type Walk, walker, type WalkOptions } from "./walk.ts";
@@ -74,8 +74,8 @@ export function files(
       named.forEach(realRoot);
       return Promise.resolve(collect(named, settings, context));
     },
-    undo: (stored, context) => extract(stored, context, rootsOf(notesOf(stored))),
-    [plain]: () => ({ roots: rootsOf, folders: [] }),
+    undo: (stored, context) => write(stored, context, rootsOf(notesOf(stored))),
+    [plain]: () => rootsOf,
   };
   return stage;
 }

@@ -4,18 +4,17 @@
  * @module
  */
 import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
-import { extract } from "./extract.ts";
 import { compareNames } from "./folder.ts";
-import { type Member, restoreApart, sharedProgress, withoutFolders } from "./lanes.ts";
+import { type Member, restoreApart, sharedProgress } from "./lanes.ts";
 import {
   below,
   memberNotes,
-  type Notes,
   notesOf,
   plain,
   type PlainStage,
-  type Writing,
-  writingOf,
+  type RootsOf,
+  rootsOf,
+  write,
 } from "./plain.ts";
 
 /**
@@ -43,8 +42,8 @@ export function group(members: Readonly<Record<string, Stage<void, Files>>>): St
     run: (_input, context) => collect(list, context),
     undo: (stored, context) => restore(list, stored, context),
     [plain]: (want) => {
-      const writings = list.map(({ name, stage }) => [name, writingOf(stage, want)] as const);
-      return writings.every(isWriting) ? together(writings) : undefined;
+      const all = list.map(({ name, stage }) => [name, rootsOf(stage, want)] as const);
+      return all.every(isPlain) ? together(all) : undefined;
     },
   };
   return stage;
@@ -117,33 +116,26 @@ function folderEntry(path: string, now: Date): Entry {
   };
 }
 
-function isWriting(pair: readonly [string, Writing | undefined]): pair is readonly [string, Writing] {
+function isPlain(pair: readonly [string, RootsOf | undefined]): pair is readonly [string, RootsOf] {
   return pair[1] !== undefined;
 }
 
-/** The members' writing as one. */
-function together(writings: readonly (readonly [name: string, writing: Writing])[]): Writing {
-  return {
-    roots: (notes: Notes) =>
-      writings.flatMap(([name, { roots }]) => below(name, roots(memberNotes(notes, name)))),
-    folders: writings.flatMap((
-      [name, { folders }],
-    ) => [name, ...folders.map((folder) => `${name}/${folder}`)]),
-  };
+/** The members' roots as one list. */
+function together(members: readonly (readonly [name: string, roots: RootsOf])[]): RootsOf {
+  return (notes) => members.flatMap(([name, roots]) => below(name, roots(memberNotes(notes, name))));
 }
 
 function restore(list: readonly Member[], stored: Files, context: Context): Promise<void> {
-  const { want } = context;
-  const writings = list.map(({ name, stage }) => [name, writingOf(stage, want)] as const);
-  const { roots, folders } = together(writings.filter(isWriting));
-  const write = (files: Files, inner: Context): Promise<void> =>
-    extract(want.inPlace ? withoutFolders(files, folders) : files, inner, roots(notesOf(stored)));
-  const apart = list.filter((_, i) => writings[i]![1] === undefined);
-  if (apart.length === 0) return write(stored, context);
+  const all = list.map(({ name, stage }) => [name, rootsOf(stage, context.want)] as const);
+  const roots = together(all.filter(isPlain));
+  const writeAll = (files: Files, inner: Context): Promise<void> =>
+    write(files, inner, roots(notesOf(stored)));
+  const apart = list.filter((_, i) => all[i]![1] === undefined);
+  if (apart.length === 0) return writeAll(stored, context);
   const names = list.map(({ name }) => name);
   return restoreApart(stored, context, {
     apart,
     names,
-    write: apart.length < list.length ? write : undefined,
+    write: apart.length < list.length ? writeAll : undefined,
   });
 }

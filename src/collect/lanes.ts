@@ -8,7 +8,7 @@ import { labelled } from "../bytes.ts";
 import type { Context, Files, IndexEntry, Progress, Stage, Want } from "../stage.ts";
 import { wantedBy } from "./ignore.ts";
 import { type Lane, lane } from "./lane.ts";
-import { memberNotes, notesOf } from "./plain.ts";
+import { filter, memberNotes, notesOf } from "./plain.ts";
 
 /** One source of a group. */
 export interface Member {
@@ -137,24 +137,6 @@ function inside<
   return entry.kind === "hardlink" && entry.target !== undefined
     ? { ...entry, path: cut(entry.path), target: cut(entry.target) }
     : { ...entry, path: cut(entry.path) };
-}
-
-async function* filter<T>(
-  items: AsyncIterable<T>,
-  keep: (item: T) => boolean,
-): AsyncGenerator<T, void, undefined> {
-  for await (const item of items) if (keep(item)) yield item;
-}
-
-/** The same archive without some folders themselves; what is in them stays. */
-export function withoutFolders(files: Files, folders: readonly string[]): Files {
-  const keep = ({ path }: { readonly path: string }): boolean => !folders.includes(path);
-  const { listing } = files;
-  return {
-    ...files,
-    entries: () => filter(files.entries(), keep),
-    listing: listing && (() => filter(listing(), keep)),
-  };
 }
 
 /** Adds up the progress of several: each call gives a reporter for one of them. */

@@ -1,21 +1,16 @@
 /**
- * What tells `group` that a member's undo only writes files: such members are restored together, all or none.
+ * Members of a group whose undo only writes files: they are restored together, all or none.
  *
  * @module
  */
-import type { Files, Stage, Want } from "../stage.ts";
-import type { Root } from "./extract.ts";
+import type { Context, Files, Stage, Want } from "../stage.ts";
+import { extract, type Root } from "./extract.ts";
 
 /** What a collector recorded in the sealed index. */
 export type Notes = Readonly<Record<string, unknown>>;
 
-/** A restore that is nothing but writing entries. */
-export interface Writing {
-  /** Where the entries were; `notes` is what the backup recorded. */
-  readonly roots: (notes: Notes) => readonly Root[];
-  /** Folders of the archive that no root covers: they are made by a group, and skipped in place. */
-  readonly folders: readonly string[];
-}
+/** Where the entries of a collector were; `notes` is what the backup recorded. */
+export type RootsOf = (notes: Notes) => readonly Root[];
 
 /** Key of {@linkcode PlainStage}'s answer. */
 export const plain: unique symbol = Symbol("plain");
@@ -23,12 +18,39 @@ export const plain: unique symbol = Symbol("plain");
 /** A collector that can say that its undo, for this request, only writes files. */
 export interface PlainStage extends Stage<void, Files> {
   /** Undefined: the undo does something else. */
-  readonly [plain]: (want: Want) => Writing | undefined;
+  readonly [plain]: (want: Want) => RootsOf | undefined;
 }
 
 /** The answer of any collector. */
-export function writingOf(stage: Stage<void, Files>, want: Want): Writing | undefined {
+export function rootsOf(stage: Stage<void, Files>, want: Want): RootsOf | undefined {
   return plain in stage ? (stage as PlainStage)[plain](want) : undefined;
+}
+
+/** Writes entries. In place, the folders that a group made for its members have no place, and are left out. */
+export function write(files: Files, context: Context, roots: readonly Root[]): Promise<void> {
+  if (!context.want.inPlace) return extract(files, context, roots);
+  const made = new Set(roots.flatMap(({ path }) => foldersAbove(path)));
+  const keep = ({ path }: { readonly path: string }): boolean => !made.has(path);
+  const { listing } = files;
+  const rest: Files = {
+    ...files,
+    entries: () => filter(files.entries(), keep),
+    listing: listing && (() => filter(listing(), keep)),
+  };
+  return extract(rest, context, roots);
+}
+
+function foldersAbove(path: string): readonly string[] {
+  const parts = path.split("/");
+  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join("/"));
+}
+
+/** The items that `keep` is true for. */
+export async function* filter<T>(
+  items: AsyncIterable<T>,
+  keep: (item: T) => boolean,
+): AsyncGenerator<T, void, undefined> {
+  for await (const item of items) if (keep(item)) yield item;
 }
 
 /** The recorded notes; none where the backup has none. */

@@ -193,6 +193,29 @@ Deno.test("group() undo in place restores every member to where it was, and feed
   assert.deepEqual(seen.warnings, []);
 });
 
+Deno.test("files() undo in place of a group's backup, without its plan, goes by what was recorded", async () => {
+  using dir = scratch();
+  plant(dir.path, { "srv/b": "2", "etc/conf": "1", "other/x": "" });
+  const plan = group({ one: files(dir.join("etc")), two: group({ web: files(dir.join("srv")) }) });
+  const stored = await again(await plan.run(undefined, testContext()));
+  fs.rmSync(dir.join("srv"), { recursive: true });
+  fs.rmSync(dir.join("etc"), { recursive: true });
+  await files(dir.join("other")).undo(stored, testContext({ want: { inPlace: true } }));
+  assert.deepEqual(fs.readdirSync(dir.path).sort(), ["etc", "other", "srv"]);
+  assert.equal(fs.readFileSync(dir.join("srv/b"), "utf8"), "2");
+});
+
+Deno.test("group() undo in place without a reverse program says what to do, and touches nothing", async () => {
+  using dir = scratch();
+  plant(dir.path, { "srv/b": "2" });
+  const stage = group({ db: command(["echo", "1"], { path: "x" }), web: files(dir.join("srv")) });
+  const stored = await again(await stage.run(undefined, testContext()));
+  fs.rmSync(dir.join("srv"), { recursive: true });
+  const undo = stage.undo(stored, testContext({ want: { inPlace: true } }));
+  await assert.rejects(undo, /Cannot restore "db" in place: .*Use --into/);
+  assert.deepEqual(fs.readdirSync(dir.path), []);
+});
+
 Deno.test("group() undo in place with a choice touches only what was chosen", async () => {
   const cases: readonly [only: string[], expected: string[]][] = [
     [["web"], ["etc", "srv"]],
