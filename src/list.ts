@@ -55,9 +55,10 @@ async function readProofs(store: Store, shelf: Shelf, catalog: Catalog): Promise
   for (const { key, event } of catalog.events) {
     if (event !== "verify" && event !== "drill") continue;
     const { receipt } = await readReceipt(store, key, shelf);
-    if ((receipt.event === "verify" || receipt.event === "drill") && receipt.outcome === "complete") {
-      proofs.set(receipt.subject.sha256, { event: receipt.event, at: receipt.completedAt });
-    }
+    if (receipt.event !== "verify" && receipt.event !== "drill" || receipt.outcome !== "complete") continue;
+    const before = proofs.get(receipt.subject.sha256);
+    if (before && before.at > receipt.completedAt) continue;
+    proofs.set(receipt.subject.sha256, { event: receipt.event, at: receipt.completedAt });
   }
   return proofs;
 }

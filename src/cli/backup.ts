@@ -11,6 +11,7 @@ import { argument } from "@optique/core/primitives";
 import { formatBytes } from "../bytes.ts";
 import { type Cli, type Command, command } from "../cli.ts";
 import { messageOf } from "../errors.ts";
+import { list } from "../list.ts";
 import type { Job } from "../plan.ts";
 import { backup, type BackupResult } from "../run.ts";
 import { adHoc } from "./adhoc.ts";
@@ -20,6 +21,7 @@ import { dryRun } from "./dry.ts";
 import { EXIT } from "./exit.ts";
 import { formatEntries } from "./progress.ts";
 import { type HookFacts, runHook } from "./hooks.ts";
+import { listing } from "./list.ts";
 import { safe } from "./terminal.ts";
 
 const parser = object({
@@ -59,7 +61,7 @@ export const backupCommand: Command = command({
   usage: "[PATH...] [OPTION...]",
   brief: "Makes a backup: of the folders named, or of a configuration's plan.",
   about: [
-    "Standard output: the new backup's file name. --json: an object a plan with plan, status (complete, warnings, failed), " +
+    "Standard output: the new backup's file name (without a configuration the store's backups follow on standard error). --json: an object a plan with plan, status (complete, warnings, failed), " +
     "exitCode, id, stores, entries, contentBytes, bytes, warnings, error.",
     "The first run without a configuration makes a key and says where it lies.",
   ],
@@ -82,9 +84,21 @@ async function run(args: Args, cli: Cli): Promise<number> {
   return await eachPlan(
     choices,
     cli,
-    (job) => args.dryRun ? dryRun(job, args, cli) : one(job, args, cli),
+    async (job) => {
+      if (args.dryRun) return await dryRun(job, args, cli);
+      const code = await one(job, args, cli);
+      if (!chosen && !args.json) await showShelf(job, args, cli);
+      return code;
+    },
     failed,
   );
+}
+
+/** Without a configuration one sees at once what one has: the new backup among its like. */
+async function showShelf(job: Job, args: Args, cli: Cli): Promise<void> {
+  const { note } = cli.runOptions(args.quiet);
+  const items = await list(job.plan).catch(() => []); // a target that failed has been reported
+  for (const line of listing(items)) note(line);
 }
 
 /** The first word of the command line that a plan would say itself. */

@@ -30,22 +30,26 @@ export const listCommand: Command = command({
   run: async (args, cli) => {
     const choices = await chooseShelves(args, cli, { many: true });
     const options = cli.runOptions(args.quiet);
-    const rows: string[][] = [];
+    const found: ListItem[] = [];
     const code = await eachPlan(choices, cli, async (job) => {
       options.note(`Backups of "${job.plan.shelf?.name}" in ${whereOf(job)}`);
       for (const item of await list(job.plan, options)) {
         if (args.json) cli.terminal.out(JSON.stringify({ plan: job.name, ...item }));
-        else rows.push(row(item));
+        else found.push(item);
       }
       return EXIT.complete;
     });
-    if (rows.length > 0) {
-      const head = ["ID", "STATE", "ENTRIES", "CONTENT", "STORED", "VERIFIED", "WARNINGS", "STORE"];
-      for (const line of table([head, ...rows])) cli.terminal.out(line);
-    } else if (!args.json && code === EXIT.complete) options.note("There is no backup yet");
+    if (found.length > 0) { for (const line of listing(found)) cli.terminal.out(line); }
+    else if (!args.json && code === EXIT.complete) options.note("There is no backup yet");
     return code;
   },
 });
+
+/** A table of backups, as lines. */
+export function listing(items: readonly ListItem[]): string[] {
+  const head = ["ID", "STATE", "ENTRIES", "CONTENT", "STORED", "VERIFIED", "WARNINGS", "STORE"];
+  return table([head, ...items.map(row)]);
+}
 
 function row(item: ListItem): string[] {
   const warnings = Object.entries(item.warnings ?? {}).map(([kind, count]) => `${kind} ${count}`).join(" ");

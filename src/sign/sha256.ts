@@ -20,6 +20,7 @@ const SUFFIX = ".sha256";
 export function sha256(): Stage<Sealed, Sealed> {
   return {
     name: NAME,
+    verb: "sign",
     run: (input) =>
       Promise.resolve({
         ...input,
