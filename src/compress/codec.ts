@@ -30,6 +30,9 @@ const SAMPLE_GAIN = 64;
 /** What such a block gets: as fast as a copy, still with a checksum, and long repeats are still found. */
 const FAST_LEVEL = 1;
 
+/** Up to here a copy is cheaper than what it saves; more than this is not kept along for nothing. */
+const SLACK_BYTES = 64 * 1024;
+
 /** Does one job. Throws what node:zlib throws, or RangeError when a frame does not hold what it declares. */
 export function work(job: Job): U8 {
   switch (job.op) {
@@ -46,8 +49,8 @@ export function work(job: Job): U8 {
 function packZstd(block: U8, level: number): U8 {
   const dense = level > FAST_LEVEL && isDense(block);
   const options: PledgedOptions = {
-    // Room for any result (ZSTD_compressBound): when one chunk is not enough, Deno may add a second, empty frame.
-    chunkSize: block.length + (block.length >> 8) + 1024,
+    // A dense block comes out as long as it went in: one large piece instead of many to join.
+    chunkSize: dense ? block.length + (block.length >> 8) + 1024 : 256 * 1024,
     // Without it Deno writes no content size, and the frame could not be given whole to the decoder.
     pledgedSrcSize: block.length,
     params: {
@@ -55,9 +58,11 @@ function packZstd(block: U8, level: number): U8 {
       [constants.ZSTD_c_checksumFlag]: 1,
     },
   };
-  const frame = owned(zstdCompressSync(block, options));
-  if (frameLength(frame) !== frame.length) throw new Error("zstd gave something else than one frame");
-  return frame;
+  const packed = zstdCompressSync(block, options);
+  // When the result does not fit one chunk, Deno may add a second, empty frame.
+  const end = frameLength(packed);
+  if (end === undefined) throw new Error("zstd gave something else than a frame");
+  return owned(packed.subarray(0, end));
 }
 
 /** Whether a block looks like noise, so that searching it for matches would be a waste. */
@@ -82,18 +87,23 @@ function packGzip(block: U8, level: number): U8 {
 
 /** The content of one frame, exactly `size` bytes. */
 function unpackZstd(frame: U8, size: number): U8 {
-  // maxOutputLength must be positive; one byte more than declared is one too many anyway.
-  const content = owned(zstdDecompressSync(frame, { maxOutputLength: Math.max(size, 1) }));
+  const content = owned(zstdDecompressSync(frame, {
+    // Room for the whole content: nothing to join.
+    chunkSize: size + 1024,
+    // It must be positive; one byte more than declared is found below.
+    maxOutputLength: Math.max(size, 1),
+  }));
   if (content.length !== size) {
     throw new RangeError(`it declares ${size} bytes and holds ${content.length}`);
   }
   return content;
 }
 
-/** The bytes in a buffer of their own: small results of node:zlib can lie in a shared one. */
+/** The bytes in a buffer of their own: small results of node:zlib can lie in a shared one, others at the start of a longer one. */
 function owned(bytes: Uint8Array): U8 {
-  const { buffer } = bytes;
-  return buffer instanceof ArrayBuffer && buffer.byteLength === bytes.length
-    ? new Uint8Array(buffer)
+  const { buffer, byteOffset, length } = bytes;
+  const spare = buffer.byteLength - length;
+  return buffer instanceof ArrayBuffer && byteOffset === 0 && length > SLACK_BYTES && spare <= SLACK_BYTES
+    ? new Uint8Array(buffer, 0, length)
     : new Uint8Array(bytes);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import { bodyOf, toBytes } from "../../src/bytes.ts";
-import { parseFrameHeader } from "../../src/compress/frames.ts";
+import { frameLength, parseFrameHeader } from "../../src/compress/frames.ts";
 import { gzip, gzipOn } from "../../src/compress/gzip.ts";
 import { FRAME_BYTES, zstd, zstdOn } from "../../src/compress/zstd.ts";
 import { readSeekTable } from "../../src/compress/seekable.ts";
@@ -105,6 +105,17 @@ Deno.test("zstd() writes frames of 2 MiB with content size and checksum, and lis
       new Uint8Array(zstdDecompressSync(frame)),
       bytes.slice(table.content[i], table.content[i + 1]),
     );
+  }
+});
+
+Deno.test("zstd() writes one frame a block, whatever length it comes out with", async () => {
+  const text = lines(2 * MIB);
+  // A little over 256 KiB packed, where node:zlib needs a second chunk for the end.
+  for (let size = 1_080_000; size < 1_180_000; size += 10_000) {
+    const object = await pack(zstd(), text.slice(0, size));
+    const table = await readSeekTable(await bodyOf(object).open!());
+    assert.equal(frameLength(object), table?.stored[1]);
+    assert.equal(table?.frames, 1);
   }
 });
 
