@@ -4,6 +4,7 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { toBytes } from "../../src/bytes.ts";
 import { type Job, work } from "../../src/compress/codec.ts";
 import { expand } from "../../src/compress/expand.ts";
+import { inOrder, type Unit } from "../../src/compress/flow.ts";
 import { createPool } from "../../src/compress/pool.ts";
 import { gzipOn } from "../../src/compress/gzip.ts";
 import { zstdOn } from "../../src/compress/zstd.ts";
@@ -19,9 +20,35 @@ function job(bytes: U8): Job {
 }
 
 Deno.test("a pool starts no worker for small data", async () => {
-  const pool = createPool({ workers: 2, url: new URL("data:text/javascript,throw new Error('started')") });
-  await pool.run(job(lines(MIB)));
+  const refuses =
+    `self.onmessage = () => self.postMessage({ error: "used" }); self.postMessage({ ready: true });`;
+  const url = new URL(`data:text/javascript,${encodeURIComponent(refuses)}`);
+  const pool = createPool({ workers: 2, url });
+  await pool.run(job(lines(8 * MIB)));
+  await assert.rejects(pool.run(job(lines(1))), /^Error: used$/);
   pool.close();
+});
+
+Deno.test("inOrder() ends the generator it reads from, and gives results in order", async () => {
+  let ended = false;
+  async function* units(): AsyncGenerator<Unit> {
+    try {
+      for (let i = 0;; i++) {
+        const bytes = new Promise<U8>((done) => setTimeout(() => done(new Uint8Array([i])), 5 - i));
+        yield { weight: 1, bytes };
+      }
+    } finally {
+      ended = true;
+    }
+  }
+  const seen: number[] = [];
+  for await (const [value] of inOrder(units(), 3, new ReadableStream<U8>().getReader())) {
+    seen.push(value!);
+    if (seen.length === 5) break;
+  }
+  assert.deepEqual(seen, [0, 1, 2, 3, 4]);
+  assert.ok(ended);
+  await new Promise((resolve) => setTimeout(resolve, 10));
 });
 
 Deno.test("a pool whose workers cannot start does the work itself", async () => {

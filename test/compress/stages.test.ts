@@ -132,7 +132,13 @@ Deno.test("zstd() does not search noise, finds what repeats, and keeps text betw
   assert.ok((await pack(zstd({ level: 19 }), fresh)).length < fresh.length + 200);
   const repeats = new Uint8Array(2 * MIB);
   for (let at = 0; at < repeats.length; at += 256 * 1024) repeats.set(fresh.subarray(0, 256 * 1024), at);
-  assert.ok((await pack(zstd(), repeats)).length < MIB);
+  const packed = await pack(zstd({ level: 19 }), repeats);
+  assert.ok(packed.length < MIB);
+  assert.deepEqual(packed, await pack(zstd({ level: 1 }), repeats));
+  const text = lines(MIB);
+  assert.ok(
+    (await pack(zstd({ level: 9 }), text)).length < (await pack(zstd({ level: 1 }), text)).length,
+  );
   const mixed = noise(2 * MIB, 6);
   mixed.set(lines(MIB), MIB);
   assert.ok((await pack(zstd(), mixed)).length < 1.4 * MIB);
