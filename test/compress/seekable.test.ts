@@ -73,6 +73,16 @@ Deno.test("readSeekTable() is undefined without a table and throws on one that d
     if (at >= good.length - 5) assert.equal(await read(bytes), undefined, `byte ${at}`);
     else await assert.rejects(read(bytes), IntegrityError, `byte ${at}`);
   }
+  const crowded = good.slice();
+  crowded[crowded.length - 8] = 1;
+  const strict = {
+    size: crowded.length,
+    at: (start: number, end: number): Promise<U8> => {
+      assert.ok(start >= 0, "more entries than the object has bytes");
+      return Promise.resolve(crowded.slice(start, end));
+    },
+  };
+  await assert.rejects(readSeekTable(strict), IntegrityError);
   await assert.rejects(
     read(good.slice(1)),
     /Cannot read the seek table of the archive: its sizes do not add up/,
