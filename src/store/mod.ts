@@ -9,9 +9,21 @@ import { ConfigError, messageOf } from "../errors.ts";
 import type { Store } from "../stage.ts";
 import { directory } from "./directory.ts";
 import { memory } from "./memory.ts";
+import { s3 } from "./s3.ts";
+import { optionsOf } from "./s3/url.ts";
 
 export { directory, type DirectoryOptions } from "./directory.ts";
 export { memory } from "./memory.ts";
+export {
+  s3,
+  type S3Credentials,
+  type S3Encryption,
+  type S3ObjectLock,
+  type S3Options,
+  type S3Store,
+  type S3Survey,
+  type S3Upload,
+} from "./s3.ts";
 export type { ByteRange, Bytes, Lock, PutOptions, Store, StoreItem, U8 } from "../stage.ts";
 
 /** Options of {@linkcode open}. */
@@ -24,15 +36,16 @@ export interface OpenOptions {
 const SCHEMES: Readonly<Record<string, (url: string) => Store>> = {
   file: (url) => directory(fileURLToPath(url)),
   memory: () => memory(),
+  s3: (url) => s3(optionsOf(url)),
 };
 
 /** Schemes that are known but have no store yet. */
-const PLANNED: readonly string[] = ["s3", "sftp", "nats"];
+const PLANNED: readonly string[] = ["sftp", "nats"];
 
 /**
- * The store that a path or URL means: `./backups`, `/srv/backups`, `file:///srv/backups`, or `memory:` (new and empty each
- * time). Nothing is read or made yet. Throws {@linkcode ConfigError} for anything else; what follows an unknown scheme is not
- * repeated, since it may hold a secret.
+ * The store that a path or URL means: `./backups`, `/srv/backups`, `file:///srv/backups`,
+ * `s3://bucket/prefix?endpoint=...&region=...`, or `memory:` (new and empty each time). Nothing is read or made yet.
+ * Throws {@linkcode ConfigError} for anything else; what follows an unknown scheme is not repeated, since it may hold a secret.
  */
 export function open(location: string, options: OpenOptions = {}): Store {
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]+):/.exec(location)?.[1]?.toLowerCase();
@@ -53,6 +66,8 @@ export function open(location: string, options: OpenOptions = {}): Store {
   try {
     return known(location);
   } catch (cause) {
-    throw new ConfigError(`Cannot open the store "${location}": ${messageOf(cause)}`, { cause });
+    // What stands before an "@" or after a "?" may be a secret in the wrong place.
+    const shown = location.replace(/\/\/[^/?]*@/, "//...@").replace(/\?.*$/s, "?...");
+    throw new ConfigError(`Cannot open the store "${shown}": ${messageOf(cause)}`, { cause });
   }
 }

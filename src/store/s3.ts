@@ -1,0 +1,94 @@
+/**
+ * A bucket as a store: AWS S3 and what speaks like it.
+ *
+ * @module
+ */
+import type { Store } from "../stage.ts";
+import { checkKey } from "./key.ts";
+import { type Bucket, bucketOf } from "./s3/client.ts";
+import type { Action } from "./s3/explain.ts";
+import { failureOf } from "./s3/explain.ts";
+import { list } from "./s3/list.ts";
+import { type S3Options, type Settings, settingsOf } from "./s3/options.ts";
+import { limiter } from "./s3/rate.ts";
+import { lifecycleOf, policyOf } from "./s3/policy.ts";
+import { look, read } from "./s3/read.ts";
+import { type S3Survey, survey, sweepUploads } from "./s3/survey.ts";
+import { write } from "./s3/write.ts";
+
+export type { S3Credentials, S3Encryption, S3ObjectLock, S3Options } from "./s3/options.ts";
+export type { S3Survey, S3Upload } from "./s3/survey.ts";
+
+/** A store in a bucket, and what only buckets have. */
+export interface S3Store extends Store {
+  /** Why an object cannot be deleted for good, or undefined. */
+  readonly retained: (key: string) => Promise<string | undefined>;
+  /** What the bucket is set to, and what lies there that a listing does not show. */
+  readonly survey: () => Promise<S3Survey>;
+  /** The smallest IAM policy that backups and restores with these options need; `check` adds what `store:check` reads. */
+  readonly policy: (options?: { readonly check?: boolean | undefined }) => Readonly<Record<string, unknown>>;
+  /** The bucket's lifecycle rule for these backups: noncurrent versions, delete markers, unfinished uploads. */
+  readonly lifecycle: (options?: { readonly days?: number | undefined }) => Readonly<Record<string, unknown>>;
+}
+
+/**
+ * Keeps objects in an S3 bucket, each under `prefix` and its key.
+ *
+ * A body that fits into one part is one request; a larger one goes up in parts (Uploading and copying objects using multipart
+ * upload, Amazon S3 User Guide) that are signed and checked by their SHA-256, tried again one by one, and aborted when the write
+ * fails. Parts above 16 MiB, which begin after 11.7 GiB, pass through an unnamed temporary file. Memory stays below 100 MiB.
+ * Conditional writes are decided by the server (`If-None-Match: *`). A download that breaks goes on where it broke.
+ *
+ * Nothing is loaded or sent before the first call. Throws TypeError or RangeError for options that cannot work.
+ */
+export function s3(options: S3Options): S3Store {
+  const settings = settingsOf(options);
+  const url = urlOf(settings);
+  const bucket = bucketOf(settings, url);
+  const up = limiter(settings.uploadBytesPerSecond);
+  const down = limiter(settings.downloadBytesPerSecond);
+  let swept: Promise<void> | undefined;
+  return {
+    url,
+    put: async (key, body, putOptions = {}) => {
+      checkKey(key);
+      if (!putOptions.signal?.aborted) await (swept ??= sweepUploads(bucket));
+      await write(bucket, key, body, putOptions, up);
+    },
+    get: (key, range) => read(bucket, key, range, down),
+    head: async (key) => {
+      const item = await look(bucket, key);
+      return item && { key, bytes: item.bytes, modified: item.modified };
+    },
+    list: (prefix = "") => list(bucket, prefix),
+    delete: (key) => remove(bucket, key),
+    retained: async (key) => (await look(bucket, key))?.retained,
+    survey: () => survey(bucket),
+    policy: (policyOptions = {}) => policyOf(settings, policyOptions),
+    lifecycle: (ruleOptions = {}) => lifecycleOf(settings, ruleOptions),
+  };
+}
+
+async function remove({ settings, keyOf, call }: Bucket, key: string): Promise<void> {
+  const action: Action = { text: `Cannot delete "${key}"`, permission: "s3:DeleteObject" };
+  const target = { Bucket: settings.bucket, Key: keyOf(checkKey(key)) };
+  await call(action, async (client, sdk, abortSignal) => {
+    try {
+      await client.send(new sdk.DeleteObjectCommand(target), { abortSignal });
+    } catch (error) {
+      if (failureOf(error).code !== "NoSuchKey") throw error; // of nothing: fine, though most servers do not say
+    }
+  });
+}
+
+/** Where it is, without keys; `open` reads it. */
+function urlOf({ bucket, prefix, endpoint, region, pathStyle }: Settings): string {
+  const query = new URLSearchParams();
+  if (endpoint !== undefined) query.set("endpoint", endpoint);
+  if (region !== undefined) query.set("region", region);
+  if (pathStyle !== (endpoint !== undefined)) query.set("pathStyle", String(pathStyle));
+  // As people write it: what a query may hold unescaped stays.
+  const folder = prefix === "" ? "" : `/${prefix.slice(0, -1).split("/").map(encodeURIComponent).join("/")}`;
+  const search = query.toString().replaceAll("%3A", ":").replaceAll("%2F", "/");
+  return `s3://${bucket}${folder}${search === "" ? "" : `?${search}`}`;
+}
