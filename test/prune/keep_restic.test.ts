@@ -166,8 +166,10 @@ function write(folder: string, bytes: Uint8Array): void {
 /** AES-256-CTR, then Poly1305-AES over the ciphertext: nonce, ciphertext, tag. */
 function seal(keys: Keys, value: unknown): Buffer {
   const nonce = randomBytes(16);
-  const text = createCipheriv("aes-256-ctr", keys.encrypt, nonce).update(JSON.stringify(value));
-  const pad = createCipheriv("aes-128-ecb", keys.k, null).setAutoPadding(false).update(nonce);
+  const cipher = createCipheriv("aes-256-ctr", keys.encrypt, nonce);
+  const text = Buffer.concat([cipher.update(JSON.stringify(value)), cipher.final()]);
+  const ecb = createCipheriv("aes-128-ecb", keys.k, null).setAutoPadding(false);
+  const pad = Buffer.concat([ecb.update(nonce), ecb.final()]);
   return Buffer.concat([nonce, text, poly1305(text, keys.r, pad)]);
 }
 
