@@ -21,11 +21,14 @@ function chain<In, Out>(stage: Stage<In, Out>, stages: readonly Part[]): Pipelin
 }
 
 function join<A, B, C>(first: Stage<A, B>, second: Stage<B, C>): Stage<A, C> {
+  const seals = [...first.seals ?? [], ...second.seals ?? []];
+  const shelf = second.shelf ?? first.shelf;
   return {
     name: `${first.name} | ${second.name}`,
     run: async (input, context) => second.run(await first.run(input, context), context),
     undo: async (output, context) => first.undo(await second.undo(output, context), context),
-    shelf: second.shelf ?? first.shelf,
+    shelf: shelf && seals.length > 0 ? { ...shelf, seals } : shelf,
+    seals,
     retain: second.retain ?? first.retain,
   };
 }

@@ -7,7 +7,10 @@
 /** Bytes that own an ordinary buffer, so that they can be transferred and given to web streams. */
 export type U8 = Uint8Array<ArrayBuffer>;
 
-/** A stream of bytes: chunks of up to 1 MiB, nothing read ahead (highWaterMark 0), read once. */
+/**
+ * A stream of bytes: chunks of up to about 2 MiB, nothing read ahead (highWaterMark 0), read once. A chunk belongs to whoever
+ * reads it: passing it on gives it away, and its buffer may be detached at once. Copy what is to be kept.
+ */
 export type Bytes = ReadableStream<U8>;
 
 /** Random access to `size` bytes. `at(start, end)` gives exactly `end - start` bytes or throws. */
@@ -169,6 +172,8 @@ export interface Signer {
   readonly suffix: string;
   /** Whether it proves who signed: such a signer signs the receipt too. A bare checksum does not. */
   readonly authenticates: boolean;
+  /** The sidecar from the object's SHA-256 (lower-case hexadecimal) alone, which upload computes anyway: `begin` is not called then. */
+  readonly fromDigest?: ((name: string, sha256: string) => U8) | undefined;
   /** Public identity for the receipt, where there is one. */
   readonly identity?: string | undefined;
   /** Opens the key, before any byte is read. `name` is the object's file name. */
@@ -181,6 +186,16 @@ export interface Signature {
   readonly add: (chunk: Uint8Array) => void;
   /** Gives the sidecar's content after the last byte. */
   readonly end: () => Promise<U8>;
+}
+
+/** Signs receipts, and tells who signed one: trust that the operator pinned in the plan. */
+export interface Seal {
+  /** Sidecar suffix: ".minisig". */
+  readonly suffix: string;
+  /** Signs; its `begin` throws KeyError where no secret key is at hand. */
+  readonly signer: Signer;
+  /** The public identity of the trusted key that signed `bytes`, the object called `name`. Throws IntegrityError for any other. */
+  readonly verify: (bytes: U8, name: string, signature: U8) => Promise<string>;
 }
 
 /** The evidence stored beside an object. */
@@ -268,6 +283,8 @@ export interface Store {
   readonly list: (prefix?: string) => AsyncIterable<StoreItem>;
   /** Deletes an object. Deleting nothing is fine. */
   readonly delete: (key: string) => Promise<void>;
+  /** Why the store keeps an object whatever it is told (a lock, a hold), where there is such a thing; undefined: it does not. */
+  readonly retained?: ((key: string) => Promise<string | undefined>) | undefined;
   /** Free space in bytes, where the store can tell. */
   readonly space?: (() => Promise<number | undefined>) | undefined;
   /**
@@ -391,6 +408,8 @@ export interface Stage<In, Out> {
   readonly undo: (output: Out, context: Context) => Promise<In>;
   /** Where backups lie and under which name; only upload has it. */
   readonly shelf?: Shelf | undefined;
+  /** How it proves who wrote a receipt; only sign stages that authenticate have it. A pipeline has those of all its stages. */
+  readonly seals?: readonly Seal[] | undefined;
   /** The stage's retention, on its own; only prune has it. */
   readonly retain?:
     | ((confirm: boolean, context: Context, shelf: Shelf) => Promise<readonly Verdict[]>)
@@ -425,6 +444,8 @@ export interface Shelf {
   readonly stores: readonly Store[];
   /** How backups are named. */
   readonly naming: Naming;
+  /** Who must have signed its receipts, as the plan's sign stages pin it. Absent or empty: nobody. */
+  readonly seals?: readonly Seal[] | undefined;
 }
 
 /** What retention decided for one backup, and why. */

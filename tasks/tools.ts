@@ -1,7 +1,16 @@
 /**
  * `deno task tools`: installs the stock tools that the tests judge with, from the system's packages (Debian and its kin; as root).
+ * Programs that no package brings are built with Go into a cache of their own, once.
  */
 import { execFileSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+
+/** Where what is built lies; the tests look there. */
+const CACHE = join(Deno.env.get("XDG_CACHE_HOME") ?? join(homedir(), ".cache"), "holdfast-tools", "bin");
+
+buildNats();
 
 /** Command, and the package that brings it. */
 const TOOLS: Readonly<Record<string, string>> = {
@@ -10,13 +19,16 @@ const TOOLS: Readonly<Record<string, string>> = {
   "bash": "bash",
   "borg": "borgbackup",
   "bsdtar": "libarchive-tools",
+  "gpg": "gnupg",
   "gzip": "gzip",
   "jq": "jq",
+  "minisign": "minisign",
   "pigz": "pigz",
   "python3": "python3",
   "restic": "restic",
   "setpriv": "util-linux",
   "sha256sum": "coreutils",
+  "sq": "sq",
   "sqlite3": "sqlite3",
   "systemd-analyze": "systemd",
   "tar": "tar",
@@ -54,4 +66,29 @@ function run(program: string, args: readonly string[]): void {
     stdio: ["ignore", 2, 2],
     env: { ...Deno.env.toObject(), DEBIAN_FRONTEND: "noninteractive" },
   });
+}
+
+/** nats-server: the newest, and the one of the system's package as an old one, which is unpacked and not installed. */
+function buildNats(): void {
+  mkdirSync(CACHE, { recursive: true });
+  if (!existsSync(join(CACHE, "nats-server"))) {
+    console.error("Building nats-server");
+    execFileSync("go", ["install", "github.com/nats-io/nats-server/v2@v2.14.5"], {
+      stdio: ["ignore", 2, 2],
+      env: { ...Deno.env.toObject(), GOBIN: CACHE },
+    });
+  }
+  if (existsSync(join(CACHE, "nats-server-2.9"))) return;
+  console.error("Unpacking the system's nats-server");
+  const dir = mkdtempSync(join(tmpdir(), "holdfast-tools-"));
+  try {
+    execFileSync("/bin/sh", ["-c", "apt-get download -q nats-server && dpkg -x nats-server_*.deb ."], {
+      cwd: dir,
+      stdio: ["ignore", 2, 2],
+    });
+    execFileSync("cp", [join(dir, "usr/sbin/nats-server"), join(CACHE, "nats-server-2.9.part")]);
+    renameSync(join(CACHE, "nats-server-2.9.part"), join(CACHE, "nats-server-2.9"));
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
