@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { makeTree } from "./engine/support.ts";
+import { linkServer } from "./events/support.ts";
 import { judged, scratch, sh } from "./support.ts";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
@@ -26,6 +27,7 @@ Deno.test("every example is under 50 lines and has a test here", () => {
     "holdfast.cron",
     "holdfast.service",
     "holdfast.timer",
+    "link_api.ts",
     "many_targets.ts",
     "own_stage.ts",
   ]);
@@ -100,6 +102,17 @@ Deno.test("the cron example is one well-formed line for each job", () => {
     /^\d+ \d+ \* \* \* root \/usr\/local\/bin\/deno task --quiet --config \/\S+\/deno.json backup /,
   );
   assert.ok(!/[^\\]%/.test(jobs[0]!), "cron turns % into a line feed");
+});
+
+Deno.test("examples/link_api.ts stores what a paginated API has, with the token in a header only", async () => {
+  using dir = scratch();
+  const issue = (n: number): string => `{"id":${n},"updated_at":"2026-01-0${n}T00:00:00Z"}`;
+  await using server = linkServer(() => [issue(3), issue(1), issue(2), issue(4)]);
+  const { code, out, err } = await run(root, "examples/link_api.ts", `${server.url}/log`, dir.join("store"));
+  assert.equal(code, 0, err);
+  assert.match(out, /^issues_.*\.tar\.zst 4 events$/m);
+  const text = new TextDecoder().decode(sh(`zstd -d -c '${dir.join("store")}'/*.zst | tar -x -O`));
+  assert.equal(text, [1, 2, 3, 4].map((n) => issue(n) + "\n").join(""));
 });
 
 judged("systemd accepts the example units", ["systemd-analyze"], () => {

@@ -35,10 +35,10 @@ export interface Spool {
 
 /**
  * Opens a spool. `folder`: where a file would lie; default: the system's folder for temporary files. `what` names the content in
- * messages. The file has no name from the start, so nothing is left even after `kill -9`, and each block of it is sealed with
- * ChaCha20-Poly1305 (RFC 8439) under a throw-away key. At least 64 MiB, or 5 % of a small disk, are left free.
+ * messages; `memory`: bytes kept without a file. The file has no name from the start, so nothing is left even after `kill -9`, and
+ * each block of it is sealed with ChaCha20-Poly1305 (RFC 8439) under a throw-away key. At least 64 MiB, or 5 % of a small disk, are left free.
  */
-export function spool(what: string, folder: string | undefined): Spool {
+export function spool(what: string, folder: string | undefined, memory: number = SPOOL_MEMORY): Spool {
   const dir = resolve(folder ?? tmpdir());
   const head: U8[] = [];
   let block = new Uint8Array(BLOCK);
@@ -49,7 +49,7 @@ export function spool(what: string, folder: string | undefined): Spool {
   let closed = false;
 
   function flush(): void {
-    if (!file && head.length * BLOCK < SPOOL_MEMORY) {
+    if (!file && head.length * BLOCK < memory) {
       head.push(block.subarray(0, fill));
       block = new Uint8Array(BLOCK);
     } else {

@@ -1,0 +1,189 @@
+/**
+ * Asking a peer: one request, tried again with growing pauses as long as its time lasts.
+ *
+ * @module
+ */
+import { concat, formatBytes } from "../../bytes.ts";
+import { messageOf } from "../../errors.ts";
+import type { U8 } from "../../stage.ts";
+
+/** A request. */
+export interface AskRequest {
+  /** The address. */
+  readonly url: string;
+  /** Default: GET. */
+  readonly method?: "GET" | "POST" | undefined;
+  /** Headers, made anew for each attempt: signatures age. */
+  readonly headers?: (() => Readonly<Record<string, string>>) | undefined;
+  /** The body. */
+  readonly body?: string | undefined;
+  /** Whether 304 is an answer. Default: false, it is an error. */
+  readonly unchanged?: boolean | undefined;
+}
+
+/** An answer with status 200 (or 304, where it was allowed). */
+export interface Answer {
+  /** 200 or 304. */
+  readonly status: number;
+  /** Its headers. */
+  readonly headers: Headers;
+  /** Its body, unpacked. */
+  readonly body: U8;
+}
+
+/** Asks, and reads the answer; what `read` throws is a reason to ask again. */
+export type Ask = <T>(request: AskRequest, read: (answer: Answer) => T) => Promise<T>;
+
+/** A failure of a peer: a reason for people. */
+export class PeerError extends Error {
+  /** Whether asking again can help. */
+  readonly again: boolean;
+  /** Pause that the peer has asked for, in milliseconds. */
+  readonly pauseMs: number | undefined;
+  /** A reason that completes "the peer failed: ...". */
+  constructor(message: string, again: boolean, pauseMs?: number, cause?: unknown) {
+    super(message, { cause });
+    this.name = "PeerError";
+    this.again = again;
+    this.pauseMs = pauseMs;
+  }
+}
+
+/** Options of {@linkcode asker}. */
+export interface AskOptions {
+  /** Fires when the peer's time is over, or the run is cancelled. */
+  readonly signal: AbortSignal;
+  /** Milliseconds one request may take, body included. */
+  readonly requestTimeoutMs: number;
+  /** Attempts for each request. */
+  readonly attempts: number;
+  /** Told of the bytes of each answer. */
+  readonly received: (bytes: number) => void;
+}
+
+/** A larger answer is refused. */
+const LIMIT = 256 << 20;
+const FIRST_PAUSE_MS = 250;
+
+/** Makes an ask for one peer. */
+export function asker(options: AskOptions): Ask {
+  return async (request, read) => {
+    for (let attempt = 1;; attempt++) {
+      options.signal.throwIfAborted();
+      try {
+        return read(await once(request, options));
+      } catch (error) {
+        options.signal.throwIfAborted();
+        const failure = reasonOf(error);
+        if (!failure.again || attempt >= options.attempts) throw failure;
+        await pause(
+          failure.pauseMs ?? FIRST_PAUSE_MS * 2 ** (attempt - 1) * (0.75 + Math.random() / 2),
+          options,
+        );
+      }
+    }
+  };
+}
+
+function reasonOf(error: unknown): PeerError {
+  if (error instanceof PeerError) return error;
+  if (error instanceof SyntaxError) return new PeerError(`it sent ${error.message}`, true, undefined, error);
+  return new PeerError(messageOf(error), true, undefined, error);
+}
+
+async function once(request: AskRequest, options: AskOptions): Promise<Answer> {
+  const { requestTimeoutMs } = options;
+  const timer = new AbortController();
+  const timeout = setTimeout(() => timer.abort(), requestTimeoutMs);
+  const signal = AbortSignal.any([options.signal, timer.signal]);
+  try {
+    const response = await fetch(request.url, {
+      method: request.method ?? "GET",
+      headers: request.headers?.() ?? {},
+      body: request.body ?? null,
+      redirect: request.method === "POST" ? "manual" : "follow",
+      signal,
+    });
+    const body = await readBody(response, options.received);
+    if (response.status === 200 || (response.status === 304 && request.unchanged)) {
+      refusePages(response);
+      return { status: response.status, headers: response.headers, body };
+    }
+    throw statusError(response, body);
+  } catch (error) {
+    if (timer.signal.aborted && !options.signal.aborted) {
+      throw new PeerError(`no whole answer within ${requestTimeoutMs / 1000} s`, true, undefined, error);
+    }
+    if (error instanceof TypeError) throw new PeerError(networkReason(error), true, undefined, error);
+    throw error;
+  } finally {
+    clearTimeout(timeout);
+  }
+}
+
+async function readBody(response: Response, received: (bytes: number) => void): Promise<U8> {
+  const chunks: U8[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    size += chunk.length;
+    if (size > LIMIT) throw new PeerError(`its answer is larger than ${formatBytes(LIMIT)}`, false);
+    chunks.push(chunk);
+    received(chunk.length);
+  }
+  return concat(chunks);
+}
+
+/** A page for people is no answer, whatever its status says. */
+function refusePages(response: Response): void {
+  const type = response.headers.get("content-type") ?? "";
+  if (type.includes("html")) {
+    throw new PeerError(`it answered with a web page (${type}): is the address right?`, false);
+  }
+}
+
+function statusError(response: Response, body: U8): PeerError {
+  const { status } = response;
+  const said = new TextDecoder().decode(body.subarray(0, 300)).trim();
+  const text = said === "" || said.startsWith("<") ? "" : `: ${said}`;
+  const where = status >= 300 && status < 400 ? " (it points elsewhere: use that address)" : "";
+  const again = status >= 500 || status === 429 || status === 408;
+  const seconds = Number(response.headers.get("retry-after") ?? NaN);
+  return new PeerError(
+    `it answered ${status}${where}${text}`,
+    again,
+    Number.isFinite(seconds) ? seconds * 1000 : undefined,
+  );
+}
+
+/** The innermost reason; the outer ones repeat the address, which may hold a secret. */
+function networkReason(error: TypeError): string {
+  const text = messageOf(error);
+  const inner =
+    /(Connection refused|connection reset|reset by peer|timed out|dns error|failed to lookup|unexpected end|end of file|connection closed|body (?:write|from)|certificate|gzip|corrupt|deflate)/i
+      .exec(text)?.[1];
+  return `the connection failed${inner === undefined ? "" : ` (${inner.toLowerCase()})`}`;
+}
+
+function pause(ms: number, { signal }: AskOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** An address without what may be secret: no user, no password, no query. */
+export function showUrl(url: string): string {
+  try {
+    const { protocol, host, pathname } = new URL(url);
+    return `${protocol}//${host}${pathname === "/" ? "" : pathname}`;
+  } catch {
+    return "(not an address)";
+  }
+}
