@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { label, labelled } from "../bytes.ts";
+import { label } from "../bytes.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage, Want } from "../stage.ts";
 import { type Child, start } from "./child.ts";
 import { extract } from "./extract.ts";
 import { feed } from "./feed.ts";
 import { plain, type PlainStage } from "./plain.ts";
 import { type Spool, spooled } from "./spool.ts";
+import { stoppable } from "./stoppable.ts";
 
 /** How a program is run, and what its output is called. */
 export interface CommandOptions {
@@ -100,7 +101,7 @@ function collect(argv: readonly string[], options: CommandOptions, context: Cont
   return {
     kind: "files",
     ordered: true,
-    entries: () => stoppable(context.signal, entries),
+    entries: () => stoppable(NAME, context.signal, entries),
     facts: (): FactSheet => {
       if (!cutAt || size === undefined) {
         throw new Error("Cannot tell the facts of a command before its output is read");
@@ -122,30 +123,6 @@ function entryOf(path: string, time: Date): Entry {
     gname: "",
     bytes: 0,
   };
-}
-
-/** Entries whose `return` ends what `make` is waiting for: a generator alone would first wait for its program. */
-function stoppable(
-  signal: AbortSignal,
-  make: (signal: AbortSignal) => AsyncGenerator<Entry, void, undefined>,
-): AsyncIterable<Entry> {
-  const stop = new AbortController();
-  const inner = make(AbortSignal.any([signal, stop.signal]));
-  const iterator: AsyncIterator<Entry> = {
-    next: async () => {
-      try {
-        return await inner.next();
-      } catch (error) {
-        throw labelled(NAME, error);
-      }
-    },
-    return: async () => {
-      stop.abort();
-      await inner.return().catch(() => {});
-      return { done: true, value: undefined };
-    },
-  };
-  return { [Symbol.asyncIterator]: () => iterator };
 }
 
 /** Runs the program and keeps what it prints. Throws unless it ends well. */

@@ -1,0 +1,144 @@
+/**
+ * NATS JetStream: exact snapshots of an account's streams, buckets and object stores, and their way back.
+ *
+ * @module
+ */
+import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
+import { extract } from "./extract.ts";
+import { chooser, type StreamChoice, type StreamOrder } from "./jetstream/choose.ts";
+import { entriesOf } from "./jetstream/entries.ts";
+import { checkServer, connectTo, type NatsServer } from "./jetstream/link.ts";
+import { newTally, readStreams, settle, skewOf, type Tally } from "./jetstream/read.ts";
+import { restoreStreams } from "./jetstream/restore.ts";
+import { plain, type PlainStage } from "./plain.ts";
+import { stoppable } from "./stoppable.ts";
+
+/** Which server, which streams, and how. */
+export interface JetStreamOptions extends NatsServer, StreamChoice {
+  /** Which streams come before and after all others. Default: none; all are read at once, within `concurrency`. */
+  readonly order?: StreamOrder | undefined;
+  /** Streams read at once, 1 to 64. Default: 4. */
+  readonly concurrency?: number | undefined;
+  /** Whether consumers come along, with their positions. Default: true. */
+  readonly consumers?: boolean | undefined;
+  /** Store what could be read when a stream fails (a warning, exit code 3). Default: false, nothing is stored. */
+  readonly partial?: boolean | undefined;
+  /** Silence after which the server counts as gone, in milliseconds. Default: 15,000. */
+  readonly idleMs?: number | undefined;
+  /** Restore with so many replicas instead of the recorded number: 1, 3 or 5. */
+  readonly replicas?: number | undefined;
+  /** Folder for snapshots beyond 4 MiB, which wait there, encrypted and without a name; default: the system's temporary folder. */
+  readonly spoolDir?: string | undefined;
+}
+
+const NAME = "jetstream";
+
+/**
+ * Stores each stream of an account as the two files that the `nats` command writes: `NAME/backup.json` and `NAME/stream.tar.s2`
+ * (`$JS.API.STREAM.SNAPSHOT`). Configuration, state, sequences, times and consumers are exact. A bucket is the stream `KV_name`, an
+ * object store `OBJ_name`. Streams in memory are left out, and named. Each stream is consistent in itself; the receipt records the
+ * sequences and the time of each cut and how far the cuts are apart.
+ *
+ * A stream that cannot be read fails the run once all others have been read, unless `partial` is set. So does a stream that the
+ * server lists as missing or offline, and an account without streams.
+ *
+ * Undo with `want.inPlace` restores into the server, all or none, once the whole backup has been verified: `want.only` chooses by
+ * stream name, and conflicts are found before anything is touched. "overwrite" keeps a snapshot of the old stream until all new
+ * ones stand. With `want.into` the files are written there; `nats account restore` takes them.
+ *
+ * Throws TypeError or RangeError for wrong options.
+ *
+ * @example
+ * ```ts ignore
+ * collect.jetstream({ servers: "nats://10.0.0.5:4222", auth: () => ({ token: readToken() }), streams: ["KV_*", "ORDERS"] });
+ * ```
+ */
+export function jetstream(options: JetStreamOptions = {}): Stage<void, Files> {
+  checkOptions(options);
+  const stage: PlainStage = {
+    name: NAME,
+    verb: "collect",
+    run: (_input, context) => Promise.resolve(collect(options, context)),
+    undo: (stored, context) =>
+      context.want.inPlace ? restoreStreams(stored, context, options) : extract(stored, context),
+    [plain]: (want) => want.inPlace ? undefined : () => [],
+  };
+  return stage;
+}
+
+/** Throws TypeError or RangeError for what no run can use. */
+export function checkOptions(options: JetStreamOptions): void {
+  const { concurrency = 4, idleMs = 15_000, replicas = 1 } = options;
+  checkServer(options);
+  chooser(options);
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 64) {
+    throw new RangeError(`Cannot read ${concurrency} streams at once: use 1 to 64`);
+  }
+  if (!(idleMs >= 100)) throw new RangeError(`Cannot use idleMs ${idleMs}: use at least 100 milliseconds`);
+  if (![1, 3, 5].includes(replicas)) {
+    throw new RangeError(`Cannot restore with ${replicas} replicas: use 1, 3 or 5`);
+  }
+}
+
+function collect(options: JetStreamOptions, context: Context): Files {
+  const tally = newTally();
+  let begun = false;
+  let ended = false;
+
+  async function* entries(signal: AbortSignal): AsyncGenerator<Entry, void, undefined> {
+    if (begun) throw new Error("Cannot collect twice: run the stage anew");
+    begun = true;
+    yield* read(options, context, signal, tally);
+    ended = true;
+  }
+
+  return {
+    kind: "files",
+    entries: () => stoppable(NAME, context.signal, entries),
+    facts: (): FactSheet => {
+      if (!ended) throw new Error("Cannot tell the facts of streams before they are read");
+      return {
+        sources: [{ tool: NAME, cutAt: context.now.toISOString(), facts: factsOf(tally) }],
+        stages: [],
+      };
+    },
+  };
+}
+
+async function* read(
+  options: JetStreamOptions,
+  context: Context,
+  signal: AbortSignal,
+  tally: Tally,
+): AsyncGenerator<Entry, void, undefined> {
+  const { concurrency = 4, consumers = true, idleMs = 15_000, partial = false } = options;
+  const link = await connectTo(options);
+  try {
+    const how = { ...options, concurrency, consumers, idleMs };
+    for await (const snapshot of readStreams(link, how, context, signal, tally)) {
+      try {
+        yield* entriesOf(snapshot, "", NAME);
+      } finally {
+        snapshot.content.close();
+      }
+    }
+    if (tally.found === 0) {
+      throw new Error(
+        `Cannot back up JetStream at ${link.where}: the account has no stream to store. Check the account and the choice of streams`,
+      );
+    }
+    settle(tally, partial, context);
+  } finally {
+    await link.close();
+  }
+}
+
+/** What the receipt records. */
+export function factsOf({ cuts, skipped, failures }: Tally): Readonly<Record<string, unknown>> {
+  return {
+    streams: cuts.map((cut) => ({ ...cut })),
+    skewMs: skewOf(cuts),
+    skipped: skipped.map((one) => ({ ...one })),
+    failed: failures.map(({ name }) => name),
+  };
+}

@@ -1,0 +1,40 @@
+/**
+ * A snapshot as files: what the `nats` command writes and reads, `backup.json` and `stream.tar.s2` in a folder of the stream's name.
+ *
+ * @module
+ */
+import { label, utf8 } from "../../bytes.ts";
+import type { Bytes, Entry } from "../../stage.ts";
+import { writeExact } from "./exact.ts";
+import type { Snapshot } from "./snapshot.ts";
+
+/** The stream's configuration and state. */
+export const CONFIG_FILE = "backup.json";
+/** The stream's data. */
+export const DATA_FILE = "stream.tar.s2";
+
+/** The entries of a snapshot below `folder`. */
+export function* entriesOf(
+  snapshot: Snapshot,
+  folder: string,
+  name: string,
+): Generator<Entry, void, undefined> {
+  const { config, state, content, cutAt } = snapshot;
+  const base = `${folder}${snapshot.name}`;
+  const body = utf8(writeExact({ config, state }, 2));
+  yield directoryEntry(base, cutAt);
+  yield { ...fileEntry(`${base}/${CONFIG_FILE}`, cutAt), bytes: body.length, body };
+  const read = (): Bytes => label(name, content.read());
+  yield { ...fileEntry(`${base}/${DATA_FILE}`, cutAt), bytes: content.size(), body: read };
+}
+
+/** A folder, private; whole seconds, so that plain tar headers do. */
+export function directoryEntry(path: string, time: Date): Entry {
+  return { ...fileEntry(path, time), kind: "directory", mode: 0o700 };
+}
+
+/** A file, private, still without content. */
+export function fileEntry(path: string, time: Date): Entry {
+  const mtimeMs = Math.floor(time.getTime() / 1000) * 1000;
+  return { path, kind: "file", mode: 0o600, mtimeMs, uid: 0, gid: 0, uname: "", gname: "", bytes: 0 };
+}

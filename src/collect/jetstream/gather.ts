@@ -1,0 +1,177 @@
+/**
+ * From a backup's entries to snapshots that wait, checked, until the whole backup has been verified.
+ *
+ * @module
+ */
+import { readAll, text } from "../../bytes.ts";
+import { IntegrityError, messageOf } from "../../errors.ts";
+import type { Context, Entry } from "../../stage.ts";
+import { type Spool, spool } from "../spool.ts";
+import { CONFIG_FILE, DATA_FILE } from "./entries.ts";
+import { type ExactObject, objectAt, parseExact, textAt } from "./exact.ts";
+import { frameCheck } from "./frames.ts";
+import { isStreamName } from "./streams.ts";
+
+/** A stream to restore. */
+export interface Stored {
+  /** Its name. */
+  readonly name: string;
+  /** Its configuration. */
+  readonly config: ExactObject;
+  /** Its state at the cut. */
+  readonly state: ExactObject;
+  /** Its data. */
+  readonly content: Spool;
+}
+
+/** Streams that wait; whoever has them closes them. */
+export interface Gathered extends Disposable {
+  /** By name, sorted. */
+  readonly streams: readonly Stored[];
+}
+
+/** Where in a backup an entry belongs: a stream's file, something that is passed over, or undefined: not of this backup. */
+export type Locate = (
+  path: string,
+) => { readonly stream: string; readonly file: string } | "pass" | undefined;
+
+/** Where entries lie that {@linkcode jetstream} wrote, or `nats account backup`. */
+export const locate: Locate = (path) => {
+  const [stream = "", file, ...rest] = path.split("/");
+  if (file === undefined) return "pass";
+  return rest.length === 0 ? { stream, file } : undefined;
+};
+
+interface Parts {
+  config?: string;
+  content?: Spool;
+}
+
+const CONFIG_LIMIT = 64 * 1024 * 1024;
+
+/**
+ * Takes in the wanted streams. Resolves only when the entries have ended soundly, and every stream is whole: both files, the
+ * right name, every block's checksum, the end of an archive. Throws {@linkcode IntegrityError} otherwise.
+ */
+export async function gather(
+  entries: AsyncIterable<Entry>,
+  wanted: (stream: string) => boolean,
+  context: Context,
+  find: Locate = locate,
+  other?: (entry: Entry) => Promise<void>,
+): Promise<Gathered> {
+  const parts = new Map<string, Parts>();
+  const close = (): void => {
+    for (const { content } of parts.values()) content?.close();
+  };
+  try {
+    let bytes = 0;
+    for await (const entry of entries) {
+      context.signal.throwIfAborted();
+      const place = find(entry.path);
+      if (place === undefined || (entry.kind !== "file" && entry.kind !== "directory")) throw stranger(entry);
+      if (place === "pass" || entry.kind === "directory") {
+        await other?.(entry);
+        continue;
+      }
+      if (!isStreamName(place.stream)) throw stranger(entry);
+      bytes += entry.bytes;
+      if (bytes > context.want.limits.bytes) {
+        throw new IntegrityError(
+          `Cannot restore: the streams have more than ${context.want.limits.bytes} bytes. Raise the limit bytes if you trust it`,
+        );
+      }
+      if (wanted(place.stream)) await take(entry, place, parts, context);
+      context.progress({ phase: "restore", bytes, entries: parts.size });
+    }
+    const names = [...parts.keys()].sort();
+    return { streams: names.map((name) => whole(name, parts.get(name)!)), [Symbol.dispose]: close };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+async function take(
+  entry: Entry,
+  { stream, file }: { readonly stream: string; readonly file: string },
+  parts: Map<string, Parts>,
+  context: Context,
+): Promise<void> {
+  const part = parts.get(stream) ?? {};
+  parts.set(stream, part);
+  if (file === CONFIG_FILE && part.config === undefined) {
+    part.config = await readText(entry);
+  } else if (file === DATA_FILE && part.content === undefined) {
+    part.content = spool(`the snapshot of "${stream}"`, undefined);
+    await fill(part.content, entry, context);
+  } else throw stranger(entry);
+}
+
+async function fill(content: Spool, entry: Entry, context: Context): Promise<void> {
+  // A foreign archive may hold an empty file for a stream that had failed.
+  const frames = frameCheck(true);
+  const add = (chunk: Uint8Array): void => {
+    content.write(chunk);
+    frames.add(chunk);
+  };
+  try {
+    if (entry.body instanceof Uint8Array) add(entry.body);
+    else {
+      for await (const chunk of entry.body?.() ?? []) {
+        context.signal.throwIfAborted();
+        add(chunk);
+      }
+    }
+    frames.end();
+  } catch (error) {
+    if (!(error instanceof IntegrityError)) throw error;
+    throw new IntegrityError(
+      `Cannot restore "${entry.path}": ${
+        messageOf(error)
+      }. Restore another backup, or leave this stream out with --only`,
+      { cause: error },
+    );
+  }
+}
+
+/** An entry's content as text. */
+export async function readText(entry: Entry): Promise<string> {
+  const bytes = typeof entry.body === "function"
+    ? await readAll(entry.body(), CONFIG_LIMIT, `"${entry.path}"`)
+    : entry.body ?? new Uint8Array();
+  try {
+    return text(bytes);
+  } catch (cause) {
+    throw new IntegrityError(`Cannot read "${entry.path}": it is not UTF-8 text`, { cause });
+  }
+}
+
+function whole(name: string, { config, content }: Parts): Stored {
+  if (config === undefined || content === undefined) {
+    throw new IntegrityError(
+      `Cannot restore the stream "${name}": the backup lacks its ${
+        config === undefined ? CONFIG_FILE : DATA_FILE
+      }`,
+    );
+  }
+  let value: ExactObject;
+  try {
+    value = parseExact(config);
+  } catch (cause) {
+    throw new IntegrityError(`Cannot read ${CONFIG_FILE} of "${name}": ${messageOf(cause)}`, { cause });
+  }
+  const stored = textAt(objectAt(value, "config"), "name");
+  if (stored !== name) {
+    throw new IntegrityError(
+      `Cannot restore the stream "${name}": its ${CONFIG_FILE} is that of "${stored}"`,
+    );
+  }
+  return { name, config: objectAt(value, "config"), state: objectAt(value, "state"), content };
+}
+
+function stranger({ path, kind }: Entry): IntegrityError {
+  return new IntegrityError(
+    `Cannot restore "${path}" (${kind}) into JetStream: the backup does not consist of streams, or holds this twice. Restore it into a folder`,
+  );
+}

@@ -1,0 +1,155 @@
+/**
+ * Reads the chosen streams of an account: snapshots, in the stated order, with what is known of each.
+ *
+ * @module
+ */
+import { messageOf } from "../../errors.ts";
+import type { Context } from "../../stage.ts";
+import { ahead } from "./ahead.ts";
+import { chooseStreams, phases, type Skipped, type StreamChoice, type StreamOrder } from "./choose.ts";
+import { integerAt } from "./exact.ts";
+import type { Link } from "./link.ts";
+import { type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { kindOfStream, listStreams, type StreamInfo } from "./streams.ts";
+
+/** What is read, and how. */
+export interface ReadOptions extends StreamChoice {
+  /** Which streams come before and after all others. */
+  readonly order?: StreamOrder | undefined;
+  /** Snapshots taken at once. */
+  readonly concurrency: number;
+  /** Whether consumers come along. */
+  readonly consumers: boolean;
+  /** Silence after which a server counts as gone. */
+  readonly idleMs: number;
+  /** Where what does not fit into memory waits. */
+  readonly spoolDir?: string | undefined;
+}
+
+/** A stream that could not be read. */
+export interface Failure {
+  /** The stream. */
+  readonly name: string;
+  /** Why. */
+  readonly error: Error;
+}
+
+/** What has been read. */
+export interface Tally {
+  /** Streams found, chosen or not left out. */
+  found: number;
+  /** In the order they were read. */
+  readonly cuts: Cut[];
+  /** Left out on purpose. */
+  readonly skipped: Skipped[];
+  /** Not readable. */
+  readonly failures: Failure[];
+}
+
+/** One stream's cut, as the receipt records it; 64-bit numbers as text. */
+export type Cut = {
+  readonly name: string;
+  readonly kind: "kv" | "object_store" | "stream";
+  readonly format: string;
+  readonly messages: string;
+  readonly firstSeq: string;
+  readonly lastSeq: string;
+  readonly consumers: string;
+  readonly bytes: number;
+  readonly cutAt: string;
+};
+
+/** An empty tally. */
+export function newTally(): Tally {
+  return { found: 0, cuts: [], skipped: [], failures: [] };
+}
+
+/**
+ * Takes the snapshots. Each is handed on before the next is, and closed by whoever takes it. A stream that fails goes into the
+ * tally, the others are read.
+ */
+export async function* readStreams(
+  link: Link,
+  options: ReadOptions,
+  context: Context,
+  signal: AbortSignal,
+  tally: Tally,
+): AsyncGenerator<Snapshot, void, undefined> {
+  const account = await listStreams(link);
+  const { chosen, skipped } = chooseStreams(account.streams, options);
+  const absent = chooseStreams(account.absent.map(({ name }) => ({ name, config: {}, state: {} })), options);
+  tally.found = chosen.length + absent.chosen.length;
+  tally.skipped.push(...skipped, ...absent.skipped);
+  for (const { name, why } of account.absent) {
+    if (absent.chosen.some((stream) => stream.name === name)) fail(tally, name, new Error(why), context);
+  }
+  for (const { name, why } of tally.skipped) context.log.info(`Skipping the stream "${name}": ${why}`);
+  let bytes = 0;
+  const take = ({ name }: StreamInfo, stop: AbortSignal): Promise<Snapshot> => {
+    let before = 0;
+    return takeSnapshot(link, name, {
+      ...options,
+      signal: AbortSignal.any([signal, stop]),
+      progress: (now) => {
+        bytes += now - before;
+        before = now;
+        context.progress({ phase: "collect", bytes, entries: tally.cuts.length });
+      },
+    });
+  };
+  for (const phase of phases(chosen, options.order ?? {})) {
+    for await (const outcome of ahead(phase, options.concurrency, take, ({ content }) => content.close())) {
+      signal.throwIfAborted();
+      if ("error" in outcome) fail(tally, outcome.item.name, outcome.error, context);
+      else {
+        tally.cuts.push(cutOf(outcome.value));
+        yield outcome.value;
+      }
+    }
+  }
+}
+
+function fail(tally: Tally, name: string, error: Error, context: Context): void {
+  tally.failures.push({ name, error });
+  context.log.info(`The stream "${name}" failed: ${messageOf(error)}`);
+}
+
+function cutOf({ name, state, format, content, cutAt }: Snapshot): Cut {
+  return {
+    name,
+    kind: kindOfStream(name),
+    format,
+    messages: String(integerAt(state, "messages")),
+    firstSeq: String(integerAt(state, "first_seq")),
+    lastSeq: String(integerAt(state, "last_seq")),
+    consumers: String(integerAt(state, "consumer_count")),
+    bytes: content.size(),
+    cutAt: cutAt.toISOString(),
+  };
+}
+
+/** Milliseconds between the first cut and the last: no two streams are cut at the same instant. */
+export function skewOf(cuts: readonly Cut[]): number {
+  const times = cuts.map(({ cutAt }) => new Date(cutAt).getTime());
+  return times.length === 0 ? 0 : Math.max(...times) - Math.min(...times);
+}
+
+/** Throws what failed; with `partial` it is a warning for each instead, as long as something was read. */
+export function settle({ found, failures, cuts }: Tally, partial: boolean, context: Context): void {
+  if (failures.length === 0) return;
+  if (partial && cuts.length > 0) {
+    for (const { name, error } of failures) {
+      context.log.warn("stream", `Not in this backup: the stream "${name}": ${messageOf(error)}`);
+    }
+    return;
+  }
+  const shown = failures.slice(0, 5).map(({ name, error }) => `"${name}": ${messageOf(error)}`);
+  const more = failures.length > shown.length ? `; and ${failures.length - shown.length} more` : "";
+  throw new AggregateError(
+    failures.map(({ error }) => error),
+    `Cannot back up ${failures.length} of ${found} streams: ${
+      shown.join("; ")
+    }${more}. Nothing was stored. ` +
+      "Run again, or set partial (--partial) to store the others",
+  );
+}

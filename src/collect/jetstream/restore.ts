@@ -1,0 +1,168 @@
+/**
+ * The way back: streams into a server, all or none.
+ *
+ * @module
+ */
+import { IntegrityError, messageOf, NotFoundError } from "../../errors.ts";
+import type { Context, Files } from "../../stage.ts";
+import { wantedBy } from "../ignore.ts";
+import { type ExactObject, integerAt, objectAt } from "./exact.ts";
+import { gather, type Stored } from "./gather.ts";
+import { connectTo, type Link, type NatsServer } from "./link.ts";
+import { expires } from "./choose.ts";
+import { adviceFor, sendSnapshot } from "./replay.ts";
+import { takeSnapshot } from "./snapshot.ts";
+import { adjust, checkLevel, planSteps, type Step } from "./steps.ts";
+import { listStreams, type StreamInfo } from "./streams.ts";
+
+/** Where to, and how. */
+export interface RestoreStreamsOptions extends NatsServer {
+  /** Replicas instead of the recorded number. */
+  readonly replicas?: number | undefined;
+  /** Folder for the old streams while new ones take their place. */
+  readonly spoolDir?: string | undefined;
+}
+
+/** Restores the wanted streams of a backup that {@linkcode jetstream} made. */
+export async function restoreStreams(
+  stored: Files,
+  context: Context,
+  options: RestoreStreamsOptions,
+): Promise<void> {
+  const wanted = wantedBy(context.want.only);
+  using gathered = await gather(stored.entries(), wanted, context);
+  if (gathered.streams.length === 0) {
+    throw new NotFoundError(
+      `Cannot restore: no stream of the backup matches ${context.want.only.join(", ") || "anything"}`,
+    );
+  }
+  const link = await connectTo(options);
+  try {
+    await putStreams(link, gathered.streams, context, options);
+  } finally {
+    await link.close();
+  }
+}
+
+/** Puts streams into a server, all or none; conflicts are found first. Gives how many were restored. */
+export async function putStreams(
+  link: Link,
+  streams: readonly Stored[],
+  context: Context,
+  options: Pick<RestoreStreamsOptions, "replicas" | "spoolDir">,
+): Promise<number> {
+  const { streams: existing } = await listStreams(link);
+  const steps = planSteps(streams.map((stream) => adjust(stream, options.replicas)), existing, context);
+  await checkLevel(link, steps);
+  if (!context.want.dryRun) await run(link, steps, existing, context, options);
+  for (const { stream, action } of steps) context.want.report?.(stream.name, action);
+  return steps.filter(({ action }) => action !== "skip").length;
+}
+
+/** Carries the steps out. When one fails, everything is put back. */
+async function run(
+  link: Link,
+  steps: readonly Step[],
+  existing: readonly StreamInfo[],
+  context: Context,
+  { spoolDir }: Pick<RestoreStreamsOptions, "spoolDir">,
+): Promise<void> {
+  const done: { readonly name: string; readonly old: Stored | undefined }[] = [];
+  try {
+    for (const { stream, action } of steps) {
+      context.signal.throwIfAborted();
+      if (action === "skip") continue;
+      const old = action === "overwrite" ? await keep(link, stream.name, context, spoolDir) : undefined;
+      done.push({ name: stream.name, old });
+      await replace(link, stream, old !== undefined, existing, context);
+      context.log.info(`Restored the stream "${stream.name}"`);
+    }
+  } catch (error) {
+    throw await putBack(link, done, error);
+  } finally {
+    for (const { old } of done) old?.content.close();
+  }
+}
+
+async function keep(
+  link: Link,
+  name: string,
+  { signal }: Context,
+  spoolDir: string | undefined,
+): Promise<Stored> {
+  try {
+    return await takeSnapshot(link, name, { signal, consumers: true, idleMs: 15_000, spoolDir });
+  } catch (cause) {
+    throw new Error(`Cannot overwrite "${name}": the old stream cannot be kept: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+}
+
+async function replace(
+  link: Link,
+  stream: Stored,
+  overwrite: boolean,
+  existing: readonly StreamInfo[],
+  context: Context,
+): Promise<void> {
+  const { name } = stream;
+  let answer: ExactObject;
+  try {
+    if (overwrite) await link.api(`STREAM.DELETE.${name}`, "", 60_000);
+    answer = await sendSnapshot(link, stream, context.signal);
+  } catch (cause) {
+    if (context.signal.aborted) throw cause;
+    throw new Error(
+      `Cannot restore the stream "${name}" (${existing.length} streams exist): ${messageOf(cause)}${
+        adviceFor(cause)
+      }`,
+      { cause },
+    );
+  }
+  checkRestored(stream, objectAt(answer, "state"), context);
+}
+
+/** The server has taken everything: does it hold what was stored? Limits may have removed the oldest at once. */
+function checkRestored({ name, config, state }: Stored, now: ExactObject, { log }: Context): void {
+  const last = integerAt(state, "last_seq");
+  if (integerAt(now, "last_seq") < last) {
+    throw new IntegrityError(
+      `Cannot restore the stream "${name}": it ends at sequence ${
+        integerAt(now, "last_seq")
+      }, the backup says ${last}. The snapshot was cut short when it was made; use another backup`,
+    );
+  }
+  const missing = integerAt(state, "messages") - integerAt(now, "messages");
+  if (missing <= 0n) return;
+  const limited = expires(config);
+  const why = limited
+    ? "their time was up"
+    : "they were deleted while the snapshot was taken, or could not be read";
+  if (limited) log.info(`The stream "${name}" has ${missing} messages fewer than at the cut: ${why}`);
+  else log.warn("messages", `The stream "${name}" has ${missing} messages fewer than at the cut: ${why}`);
+}
+
+/** Removes what is new, restores what was old, and gives the error to throw. */
+async function putBack(
+  link: Link,
+  done: readonly { readonly name: string; readonly old: Stored | undefined }[],
+  error: unknown,
+): Promise<unknown> {
+  const problems: unknown[] = [];
+  for (const { name, old } of done.toReversed()) {
+    try {
+      await link.api(`STREAM.DELETE.${name}`, "", 60_000).catch(() => {});
+      if (old) await sendSnapshot(link, old, new AbortController().signal);
+    } catch (cause) {
+      problems.push(new Error(`"${name}": ${messageOf(cause)}`, { cause }));
+    }
+  }
+  if (problems.length === 0) return error;
+  return new AggregateError(
+    [error, ...problems],
+    `Cannot restore (${messageOf(error)}), and taking it back failed for ${
+      problems.map(messageOf).join("; ")
+    }. Restore these streams from a backup`,
+  );
+}
