@@ -4,6 +4,21 @@
  * @module
  */
 export { command, type CommandOptions } from "./command.ts";
+export {
+  type Answer,
+  type Ask,
+  type AskRequest,
+  type Etags,
+  events,
+  type EventsBase,
+  type EventsOptions,
+  type Page,
+  type PageShape,
+  PeerError,
+  type PeerTask,
+  type ReadPeer,
+  scanPage,
+} from "./events.ts";
 export { files, type FilesOptions } from "./files.ts";
 export { group } from "./group.ts";
 export { jetstream, type JetStreamOptions } from "./jetstream.ts";
