@@ -56,14 +56,16 @@ async function pruneStore(
   confirm: boolean,
   context: Context,
 ): Promise<Verdict[]> {
-  if (!confirm) return decide(store, shelf, policy, await readShelf(store, shelf), context.now);
+  if (!confirm) {
+    return await retained(store, decide(store, shelf, policy, await readShelf(store, shelf), context.now));
+  }
   const { run, signal, log, wait } = context;
   const lease = await acquireLease(store, shelf.name, { run, signal, log, wait });
   try {
     const before = await readCatalog(store, shelf);
     await sweep(store, before, await readLedger(store, shelf, before), context, Infinity);
     const contents = await readShelf(store, shelf);
-    const verdicts = decide(store, shelf, policy, contents, context.now);
+    const verdicts = await retained(store, decide(store, shelf, policy, contents, context.now));
     await remove(store, shelf, contents, verdicts, context);
     return verdicts;
   } finally {
@@ -134,6 +136,19 @@ function decide(
     keep,
     reasons,
   }));
+}
+
+/** What the store keeps whatever it is told stays, and says so: a deletion would only hide it, and free nothing. */
+async function retained(store: Store, verdicts: Verdict[]): Promise<Verdict[]> {
+  if (!store.retained) return verdicts;
+  const checked: Verdict[] = [];
+  for (const verdict of verdicts) {
+    const why = verdict.keep ? undefined : await store.retained(verdict.id);
+    checked.push(
+      why === undefined ? verdict : { ...verdict, keep: true, reasons: [`retained by the store: ${why}`] },
+    );
+  }
+  return checked;
 }
 
 /** Writes the tombstones, then deletes. A crash in between is finished by the next run. */

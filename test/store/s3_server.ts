@@ -143,8 +143,11 @@ export function clientOf(server: Pick<Server, "endpoint">, credentials: typeof K
 }
 
 /** Passes connections on to a server, until it is cut. */
-export function relay(port: number): { readonly endpoint: string; readonly cut: () => Promise<void> } {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+export function relay(
+  port: number,
+  at = 0,
+): { readonly endpoint: string; readonly cut: () => Promise<void> } {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: at });
   const open = new Set<Deno.TcpConn>();
   const running: Promise<unknown>[] = [];
   const serve = async (): Promise<void> => {

@@ -82,6 +82,9 @@ async function load(settings: Settings): Promise<{ client: Sdk.S3Client; sdk: ty
   return { sdk, client: new sdk.S3Client(configOf(settings, fetchHandler(settings))) };
 }
 
+const nothing = (): void => {};
+const SILENT = { trace: nothing, debug: nothing, info: nothing, warn: nothing, error: nothing };
+
 /** The SDK's configuration: one attempt each (retries are here), checksums by ourselves. */
 export function configOf(settings: Settings, requestHandler: unknown): Sdk.S3ClientConfig {
   const { region, endpoint, pathStyle, credentials, profile } = settings;
@@ -91,6 +94,7 @@ export function configOf(settings: Settings, requestHandler: unknown): Sdk.S3Cli
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
     expectContinueHeader: false,
+    logger: SILENT, // else it warns on the console
     requestHandler: requestHandler as NonNullable<Sdk.S3ClientConfig["requestHandler"]>,
     ...(region !== undefined ? { region } : endpoint !== undefined ? { region: "us-east-1" } : {}),
     ...(endpoint !== undefined ? { endpoint } : {}),

@@ -121,6 +121,14 @@ export function settingsOf(options: S3Options): Settings {
     );
   }
   if (Object.keys(tags).length > 10) throw new RangeError("Cannot set more than 10 tags on an object");
+  for (const [name, value] of Object.entries(tags)) {
+    if (TAG.test(name) && TAG.test(value) && name.length > 0 && name.length <= 128 && value.length <= 256) {
+      continue;
+    }
+    throw new TypeError(
+      `Cannot use the tag ${JSON.stringify(name)}: letters, digits, spaces and "+-=._:/@" are allowed`,
+    );
+  }
   if (options.lock && !["governance", "compliance"].includes(options.lock.mode)) {
     throw new TypeError(
       `Cannot lock objects in mode "${options.lock.mode}": use "governance" or "compliance"`,
@@ -151,6 +159,9 @@ export function settingsOf(options: S3Options): Settings {
   }
   return settings;
 }
+
+/** AWS: Categorizing your objects using tags. */
+const TAG = /^[\p{L}\p{Z}\p{N}_.:/=+\-@]*$/u;
 
 function checkNumber(name: string, value: number, least: number, most: number): void {
   if (Number.isSafeInteger(value) && value >= least && value <= most) return;
