@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { label, toBytes } from "../bytes.ts";
+import { withViews } from "../blocks.ts";
+import { label, labelled, toBytes } from "../bytes.ts";
 import { IntegrityError } from "../errors.ts";
 import type { Bytes, Entry, Limits, U8 } from "../stage.ts";
 import { readHeader, UNIT } from "./header.ts";
@@ -87,12 +88,20 @@ async function small(source: Source, { path, bytes }: Member): Promise<U8> {
 async function* large(source: Source, member: Member): AsyncGenerator<Entry, void, undefined> {
   const { path, bytes } = member;
   const content: Content = { path, left: bytes, live: true, opened: false };
-  yield { ...member, body: () => open(source, content) };
+  const next = async (): Promise<U8 | undefined> => {
+    try {
+      if (!content.opened) claim(content);
+      return await take(content, source.view);
+    } catch (error) {
+      throw labelled("tar", error);
+    }
+  };
+  yield { ...member, body: withViews(() => open(source, content), next) };
   content.live = false;
   if (await source.skip(content.left + padded(bytes) - bytes) > 0) throw endsInside(path);
 }
 
-function open(source: Source, content: Content): Bytes {
+function claim(content: Content): void {
   if (content.opened || !content.live) {
     throw new Error(
       `Cannot read ${quote(content.path)} ${
@@ -101,19 +110,26 @@ function open(source: Source, content: Content): Bytes {
     );
   }
   content.opened = true;
+}
+
+function open(source: Source, content: Content): Bytes {
+  claim(content);
   return label("tar", toBytes(() => readContent(source, content)));
 }
 
 async function* readContent(source: Source, content: Content): AsyncGenerator<U8, void, undefined> {
-  while (content.left > 0) {
-    if (!content.live) {
-      throw new Error(`Cannot read on in ${quote(content.path)}: the next entry has been asked for`);
-    }
-    const piece = await source.piece(Math.min(content.left, SMALL));
-    if (!piece) throw endsInside(content.path);
-    content.left -= piece.length;
-    yield piece;
+  for (let piece: U8 | undefined; (piece = await take(content, source.piece));) yield piece;
+}
+
+async function take(content: Content, how: Source["piece"]): Promise<U8 | undefined> {
+  if (content.left === 0) return undefined;
+  if (!content.live) {
+    throw new Error(`Cannot read on in ${quote(content.path)}: the next entry has been asked for`);
   }
+  const piece = await how(Math.min(content.left, SMALL));
+  if (!piece) throw endsInside(content.path);
+  content.left -= piece.length;
+  return piece;
 }
 
 /** Keeps what an `x`, `g`, `L` or `K` member says. */
@@ -131,7 +147,7 @@ async function takeExtra(
   if (all.length < padded(size)) {
     throw new IntegrityError(`Cannot read ${where}: the archive ends inside it. It is cut`);
   }
-  const data = all.subarray(0, size);
+  const data = all.slice(0, size);
   if (type === "g") setGlobal(extras.global, decodePax(data, where), where);
   else if (type === "x") extras.local = once(extras.local, charset(decodePax(data, where), where), where);
   else if (type === "L") extras.longPath = once(extras.longPath, cstring(data), where);

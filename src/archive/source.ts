@@ -3,12 +3,15 @@
  *
  * @module
  */
+import { giveBack, isPassing } from "../blocks.ts";
 import type { Bytes, U8 } from "../stage.ts";
 
 /** A stream with a position. */
 export interface Source {
-  /** A view of the next `size` bytes when they are at hand, else undefined. It shares its buffer: not to be given away. */
+  /** A view of the next `size` bytes when they are at hand, else undefined. It is gone with the next call that waits. */
   readonly now: (size: number) => U8 | undefined;
+  /** The next bytes, at most `most`, undefined at the end. They share their buffer and are gone with the next call. */
+  readonly view: (most: number) => Promise<U8 | undefined>;
   /** The next `size` bytes in a buffer of their own; fewer when the stream ends. */
   readonly exactly: (size: number) => Promise<U8>;
   /** The next bytes, at most `most`, in a buffer of their own; undefined at the end. */
@@ -19,18 +22,21 @@ export interface Source {
   readonly close: () => Promise<void>;
 }
 
+const NOTHING: U8 = new Uint8Array(0);
+
 /** Wraps a stream. Nothing is read before the first call. */
 export function sourceOf(bytes: Bytes): Source {
   const reader = bytes.getReader();
-  let chunk: U8 = new Uint8Array(0);
+  let chunk: U8 = NOTHING;
   let at = 0;
 
   async function refill(): Promise<boolean> {
     while (at === chunk.length) {
       const { done, value } = await reader.read();
-      if (done) return false;
-      chunk = value;
+      giveBack(chunk);
+      chunk = done ? NOTHING : value;
       at = 0;
+      if (done) return false;
     }
     return true;
   }
@@ -55,11 +61,17 @@ export function sourceOf(bytes: Bytes): Source {
   async function piece(most: number): Promise<U8 | undefined> {
     if (!await refill()) return undefined;
     // A whole chunk is handed on as it is: nothing of it is left to be read here.
-    if (at === 0 && chunk.length <= most && chunk.byteLength === chunk.buffer.byteLength) {
-      at = chunk.length;
-      return chunk;
+    if (at === 0 && chunk.length <= most && (isPassing(chunk) || chunk.length === chunk.buffer.byteLength)) {
+      const all = chunk;
+      chunk = NOTHING;
+      return all;
     }
     return now(Math.min(most, chunk.length - at))!.slice();
+  }
+
+  async function view(most: number): Promise<U8 | undefined> {
+    if (!await refill()) return undefined;
+    return now(Math.min(most, chunk.length - at));
   }
 
   async function skip(size: number): Promise<number> {
@@ -77,5 +89,5 @@ export function sourceOf(bytes: Bytes): Source {
     await reader.cancel().catch(() => {});
   }
 
-  return { now, exactly, piece, skip, close };
+  return { now, view, exactly, piece, skip, close };
 }

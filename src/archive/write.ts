@@ -4,24 +4,28 @@
  * @module
  */
 import { createHash, hash } from "node:crypto";
+import { cutBlock, type Fill, fillOf, takeBlock } from "../blocks.ts";
 import type { Bytes, Entry, IndexEntry, U8 } from "../stage.ts";
 import { checkEntry, indexEntry } from "./entry.ts";
 import { fits, MAX_ID, MAX_LONG, splitPath, UNIT, writeHeader } from "./header.ts";
 import { encodePax, encodeTime, EXTRA_LIMIT } from "./pax.ts";
 import { quote } from "./path.ts";
 
-/** Length of every block but the last: 1 MiB, a multiple of 512, so that no header lies over an edge. */
-export const BLOCK: number = 1024 * 1024;
+/** Length of every block but the last: 2 MiB, a multiple of 512, so that no header lies over an edge, and one zstd frame. */
+export const BLOCK: number = 2 * 1024 * 1024;
 
 /** What the writer tells while it works. */
 export interface WriteHooks {
   /** An entry is written whole. May throw: the archive then fails. */
   readonly entry: (entry: IndexEntry) => void;
-  /** Content bytes so far; once per block. */
+  /** Content bytes so far; once per MiB. */
   readonly progress: (bytes: number, entries: number) => void;
   /** Every entry is written; the two closing zero blocks come next. `bytes` is the archive's whole length. May throw. */
   readonly end: (bytes: number) => void;
 }
+
+const TELL_BYTES = 1024 * 1024;
+const NONE: readonly U8[] = [];
 
 interface Sink {
   block: U8;
@@ -31,37 +35,56 @@ interface Sink {
   ready: U8[];
   /** Content bytes so far. */
   bytes: number;
+  /** Content bytes that progress has been told of. */
+  told: number;
   /** Entries so far. */
   entries: number;
 }
 
-/** Writes entries as a tar archive that ends with two zero blocks, in blocks of 1 MiB; the last may be shorter. */
+/** Writes entries as a tar archive that ends with two zero blocks, in blocks of 2 MiB; the last may be shorter. */
 export async function* writeTar(
   entries: AsyncIterable<Entry>,
   hooks: WriteHooks,
 ): AsyncGenerator<U8, void, undefined> {
-  const sink: Sink = { block: new Uint8Array(BLOCK), fill: 0, before: 0, ready: [], bytes: 0, entries: 0 };
+  const sink: Sink = {
+    block: takeBlock(BLOCK),
+    fill: 0,
+    before: 0,
+    ready: [],
+    bytes: 0,
+    told: 0,
+    entries: 0,
+  };
   for await (const entry of entries) {
     checkEntry(entry);
     putMember(sink, entry);
     const offset = sink.before + sink.fill;
     let digest: string | undefined;
-    if (typeof entry.body === "function") digest = yield* putStream(sink, entry, entry.body(), hooks);
-    else if (entry.kind === "file") digest = putWhole(sink, entry, entry.body ?? new Uint8Array(0));
+    if (typeof entry.body === "function") {
+      const fill = fillOf(entry.body);
+      digest = yield* fill
+        ? putFilled(sink, entry, fill, hooks)
+        : putStream(sink, entry, entry.body(), hooks);
+    } else if (entry.kind === "file") digest = putWhole(sink, entry, entry.body ?? new Uint8Array(0));
     pad(sink);
     sink.entries++;
     hooks.entry(indexEntry(entry, offset, digest));
-    if (sink.ready.length > 0) yield* take(sink, hooks);
+    yield* take(sink, hooks);
   }
   zeros(sink, 2 * UNIT);
   hooks.end(sink.before + sink.fill);
-  if (sink.fill > 0) sink.ready.push(sink.block.slice(0, sink.fill));
-  yield* take(sink, hooks);
-}
-
-function* take(sink: Sink, hooks: WriteHooks): Generator<U8, void, undefined> {
+  if (sink.fill > 0) sink.ready.push(cutBlock(sink.block, sink.fill));
   hooks.progress(sink.bytes, sink.entries);
   yield* sink.ready.splice(0);
+}
+
+/** What is ready. Tells progress when another MiB has gone by. */
+function take(sink: Sink, hooks: WriteHooks): readonly U8[] {
+  if (sink.bytes - sink.told >= TELL_BYTES) {
+    sink.told = sink.bytes;
+    hooks.progress(sink.bytes, sink.entries);
+  }
+  return sink.ready.length > 0 ? sink.ready.splice(0) : NONE;
 }
 
 /** Small content: without a turn of the event loop. Gives the digest. */
@@ -86,7 +109,31 @@ async function* putStream(
     digest?.update(chunk);
     append(sink, chunk);
     sink.bytes += chunk.length;
-    if (sink.ready.length > 0) yield* take(sink, hooks);
+    yield* take(sink, hooks);
+  }
+  if (seen !== entry.bytes) throw wrongLength(entry, seen);
+  return digest ? digest.digest("hex") : hexDigest(entry);
+}
+
+/** Content that is read straight into the blocks. */
+async function* putFilled(
+  sink: Sink,
+  entry: Entry,
+  fill: Fill,
+  hooks: WriteHooks,
+): AsyncGenerator<U8, string, undefined> {
+  const digest = entry.sha256 ? undefined : createHash("sha256");
+  let seen = 0;
+  while (seen < entry.bytes) {
+    const most = Math.min(BLOCK - sink.fill, entry.bytes - seen, TELL_BYTES);
+    const room = sink.block.subarray(sink.fill, sink.fill + most);
+    const got = await fill(room);
+    if (got === 0) break;
+    digest?.update(room.subarray(0, got));
+    seen += got;
+    sink.bytes += got;
+    advance(sink, got);
+    yield* take(sink, hooks);
   }
   if (seen !== entry.bytes) throw wrongLength(entry, seen);
   return digest ? digest.digest("hex") : hexDigest(entry);
@@ -169,6 +216,7 @@ function putPax(sink: Sink, content: U8, path: string): void {
 }
 
 function putHeader(sink: Sink, fields: Parameters<typeof writeHeader>[2]): void {
+  sink.block.fill(0, sink.fill, sink.fill + UNIT);
   writeHeader(sink.block, sink.fill, fields);
   advance(sink, UNIT);
 }
@@ -182,14 +230,19 @@ function append(sink: Sink, data: U8): void {
   }
 }
 
-/** Blocks are made of zeros, so padding is only moving on. */
 function pad(sink: Sink): void {
   const over = sink.fill % UNIT;
-  if (over > 0) advance(sink, UNIT - over);
+  if (over > 0) zeros(sink, UNIT - over);
 }
 
+/** Blocks have been used before, so zeros are written too. */
 function zeros(sink: Sink, size: number): void {
-  for (let left = size; left > 0; left -= UNIT) advance(sink, UNIT);
+  for (let left = size; left > 0;) {
+    const take = Math.min(left, BLOCK - sink.fill);
+    sink.block.fill(0, sink.fill, sink.fill + take);
+    left -= take;
+    advance(sink, take);
+  }
 }
 
 function advance(sink: Sink, size: number): void {
@@ -197,6 +250,6 @@ function advance(sink: Sink, size: number): void {
   if (sink.fill < BLOCK) return;
   sink.ready.push(sink.block);
   sink.before += BLOCK;
-  sink.block = new Uint8Array(BLOCK);
+  sink.block = takeBlock(BLOCK);
   sink.fill = 0;
 }

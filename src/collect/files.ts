@@ -4,6 +4,7 @@
  * @module
  */
 import { setImmediate } from "node:timers";
+import { withFill } from "../blocks.ts";
 import { label, labelled } from "../bytes.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import type { Root } from "./extract.ts";
@@ -164,7 +165,18 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       seen(file.whole.length);
       return { ...entry, body: file.whole };
     }
-    return { ...entry, body: (): Bytes => label(NAME, file.read(seen)) };
+    const fill = file.fill(seen);
+    const body = (): Bytes => label(NAME, file.read(seen));
+    return {
+      ...entry,
+      body: withFill(body, async (target) => {
+        try {
+          return await fill(target);
+        } catch (error) {
+          throw labelled(NAME, error);
+        }
+      }),
+    };
   }
 
   async function* entries(): AsyncGenerator<Entry, void, undefined> {

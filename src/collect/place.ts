@@ -7,6 +7,7 @@
  * @module
  */
 import * as fs from "node:fs";
+import { type Views, viewsOf } from "../blocks.ts";
 import { IntegrityError, StoreError } from "../errors.ts";
 import type { Entry, U8 } from "../stage.ts";
 import { ownerOf, type Owners } from "./owner.ts";
@@ -161,7 +162,8 @@ async function write(fd: number, entry: Entry, tick: (bytes: number) => Promise<
     size = body.length;
     guard(entry.path, () => writeAll(fd, body));
   } else if (body) {
-    for await (const chunk of body()) {
+    const next = viewsOf(body);
+    for await (const chunk of next ? each(next) : body()) {
       size += chunk.length;
       if (size > entry.bytes) break;
       guard(entry.path, () => writeAll(fd, chunk));
@@ -175,6 +177,10 @@ async function write(fd: number, entry: Entry, tick: (bytes: number) => Promise<
       } than the ${entry.bytes} bytes its header says`,
     );
   }
+}
+
+async function* each(next: Views): AsyncGenerator<U8, void, undefined> {
+  for (let part: U8 | undefined; (part = await next());) yield part;
 }
 
 function writeAll(fd: number, bytes: U8): void {

@@ -4,6 +4,7 @@
  * @module
  */
 import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats } from "node:fs";
+import type { Fill } from "../blocks.ts";
 import { toBytes } from "../bytes.ts";
 import type { Bytes, U8 } from "../stage.ts";
 
@@ -28,6 +29,8 @@ export interface OpenFile {
    * before it is given, and may throw.
    */
   readonly read: (seen: (bytes: number) => void) => Bytes;
+  /** The same, into the caller's buffers. */
+  readonly fill: (seen: (bytes: number) => void) => Fill;
   /** Closes the file. */
   readonly close: () => void;
 }
@@ -71,7 +74,8 @@ const EMPTY: U8 = new Uint8Array(0);
 
 function opened(stat: Stats, link: string | undefined, whole: U8, changed: boolean): OpenFile {
   const read = (): Bytes => toBytes(async function* (): AsyncGenerator<U8, void, undefined> {});
-  return { stat, link, whole, changed, read, close: () => {} };
+  const fill = (): Fill => () => Promise.resolve(0);
+  return { stat, link, whole, changed, read, fill, close: () => {} };
 }
 
 /** Device and inode in full: an inode number may be larger than a double holds. */
@@ -120,31 +124,44 @@ function openLarge(
   problem: (kind: Problem, error?: unknown) => void,
 ): OpenFile {
   let state: "fresh" | "reading" | "closed" = "fresh";
+  let at = 0;
+  let sound = true;
   const close = (): void => {
     if (state !== "closed") closeSync(fd);
     state = "closed";
   };
+  const begin = (): void => {
+    if (state !== "fresh") {
+      throw new Error("Cannot read a file's body: it was read before, or the walk has gone on");
+    }
+    state = "reading";
+  };
+  const next = (chunk: U8, seen: (bytes: number) => void): U8 => {
+    if (state !== "reading") throw new Error("Cannot read a file's body: the walk has gone on");
+    if (sound) sound = fillChunk(fd, chunk, at, problem);
+    else chunk.fill(0);
+    at += chunk.length;
+    seen(chunk.length);
+    if (at === stat.size && sound) compare(fd, stat, problem);
+    return chunk;
+  };
   const read = (seen: (bytes: number) => void): Bytes =>
     toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
-      if (state !== "fresh") {
-        throw new Error("Cannot read a file's body: it was read before, or the walk has gone on");
-      }
-      state = "reading";
+      begin();
       try {
-        for (let at = 0, sound = true; at < stat.size;) {
-          if (state !== "reading") throw new Error("Cannot read a file's body: the walk has gone on");
-          const chunk = new Uint8Array(Math.min(SMALL_BYTES, stat.size - at));
-          if (sound) sound = fillChunk(fd, chunk, at, problem);
-          at += chunk.length;
-          seen(chunk.length);
-          if (at === stat.size && sound) compare(fd, stat, problem);
-          yield chunk;
+        while (at < stat.size) {
+          yield next(new Uint8Array(Math.min(SMALL_BYTES, stat.size - at)), seen);
         }
       } finally {
         close();
       }
     });
-  return { stat, link, whole: undefined, changed: false, read, close };
+  const fill = (seen: (bytes: number) => void): Fill => (target) => {
+    if (state === "fresh") begin();
+    if (at === stat.size) return Promise.resolve(0);
+    return Promise.resolve(next(target.subarray(0, stat.size - at), seen).length);
+  };
+  return { stat, link, whole: undefined, changed: false, read, fill, close };
 }
 
 /**
@@ -168,6 +185,7 @@ function fillChunk(
     if (failure) problem("unreadable", failure.error);
     else if (got === 0) problem("changed");
     else continue;
+    chunk.fill(0, at);
     return false;
   }
   return true;

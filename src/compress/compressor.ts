@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { emptyShelves } from "../blocks.ts";
 import { label } from "../bytes.ts";
 import type { Archive, Bytes, FactSheet, Stage, StageFact, U8 } from "../stage.ts";
 import { expand } from "./expand.ts";
@@ -100,6 +101,7 @@ function pack(recipe: Recipe, open: () => Bytes): Bytes {
       if (trailer) yield trailer.end();
     } finally {
       pool.close();
+      emptyShelves();
     }
   });
 }
@@ -113,11 +115,11 @@ async function* blocks(
 ): AsyncGenerator<Unit> {
   const input = createInput(source);
   for (let count = 0;; count++) {
-    const block = new Uint8Array(recipe.blockBytes);
-    const size = await input.fill(block);
+    const block = await input.block(recipe.blockBytes);
+    const size = block.length;
     if (size === 0 && count > 0) return;
     sizes.push(size);
-    const bytes = pool.run({ op: recipe.tool, bytes: block.subarray(0, size), value: recipe.level });
+    const bytes = pool.run({ op: recipe.tool, bytes: block, value: recipe.level });
     yield { weight: recipe.blockBytes, bytes };
     if (size < recipe.blockBytes) return;
   }

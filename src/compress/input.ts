@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { giveBack, isWholeBlock, takeBlock } from "../blocks.ts";
 import type { U8 } from "../stage.ts";
 import type { SourceReader } from "./flow.ts";
 
@@ -14,13 +15,19 @@ export interface Input {
   readonly peek: (count: number) => Promise<U8>;
   /** Copies the next bytes into `target` until it is full; gives how many there were. */
   readonly fill: (target: U8) => Promise<number>;
+  /** The next `size` bytes in a buffer that nobody else has, fewer only at the end: the source's own where it fits. */
+  readonly block: (size: number) => Promise<U8>;
   /** Takes what is at hand, at most `most` bytes; undefined at the end of the stream. The buffer is shared: copy to keep. */
   readonly some: (most: number) => Promise<U8 | undefined>;
 }
 
+const NOTHING: U8 = new Uint8Array(0);
+
 /** Reads a source by count. Holds one chunk, or what was last peeked at. */
 export function createInput(source: SourceReader): Input {
-  let chunk = new Uint8Array(0);
+  let chunk = NOTHING;
+  /** The chunk with what of it has been taken. */
+  let whole = NOTHING;
   let taken = 0;
 
   async function more(): Promise<U8 | undefined> {
@@ -45,7 +52,7 @@ export function createInput(source: SourceReader): Input {
       const joined = new Uint8Array(chunk.length + next.length);
       joined.set(chunk);
       joined.set(next, chunk.length);
-      chunk = joined;
+      chunk = whole = joined;
     }
     return chunk.subarray(0, count);
   }
@@ -54,7 +61,7 @@ export function createInput(source: SourceReader): Input {
     if (chunk.length === 0) {
       const next = await more();
       if (!next) return undefined;
-      chunk = next;
+      chunk = whole = next;
     }
     return take(most);
   }
@@ -66,9 +73,26 @@ export function createInput(source: SourceReader): Input {
       if (!piece) break;
       target.set(piece, at);
       at += piece.length;
+      if (chunk.length === 0) {
+        giveBack(whole);
+        chunk = whole = NOTHING;
+      }
     }
     return at;
   }
 
-  return { taken: () => taken, peek, fill, some };
+  async function block(size: number): Promise<U8> {
+    if (chunk.length === 0) {
+      chunk = whole = await more() ?? chunk;
+      if (chunk.length === size && isWholeBlock(chunk)) {
+        taken += size;
+        chunk = NOTHING;
+        return whole;
+      }
+    }
+    const copy = takeBlock(size);
+    return copy.subarray(0, await fill(copy));
+  }
+
+  return { taken: () => taken, peek, fill, block, some };
 }

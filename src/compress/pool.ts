@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { giveBack, pass } from "../blocks.ts";
 import type { U8 } from "../stage.ts";
 import { type Job, work } from "./codec.ts";
 import type { Answer } from "./worker.ts";
@@ -21,7 +22,7 @@ export interface Pool {
 export interface PoolOptions {
   /** Most workers. Default: one per core, at most 4; none on a single core. */
   readonly workers?: number | undefined;
-  /** Bytes (the larger of both sides of a job) done on the calling thread before workers start. Default 8 MiB. */
+  /** Bytes (the larger of both sides of a job) done on the calling thread; workers start at half of them. Default 8 MiB. */
   readonly inlineBytes?: number | undefined;
   /** The worker's module. Default `worker.ts` beside this file. */
   readonly url?: URL | undefined;
@@ -46,17 +47,20 @@ export function createPool(options: PoolOptions = {}): Pool {
 
   async function run(job: Job): Promise<U8> {
     seen += Math.max(job.bytes.length, job.op === "unzstd" ? job.value : 0);
-    if (state === "inline" && size > 0 && seen > inlineBytes && mayLoad(url)) {
+    if (state === "inline" && size > 0 && seen > inlineBytes / 2 && mayLoad(url)) {
       state = "workers";
       while (hands.length < size) hands.push(hire(url));
     }
-    let hand = idlest(hands);
-    while (!hand && hands.some(isStarting)) {
+    let hand = seen > inlineBytes ? idlest(hands) : undefined;
+    while (!hand && seen > inlineBytes && hands.some(isStarting)) {
       await Promise.race(hands.filter(isStarting).map(({ started }) => started.promise));
       hand = idlest(hands);
     }
     if (state === "closed") throw closed();
-    return hand ? send(hand, job) : work(job);
+    if (hand) return send(hand, job);
+    const result = work(job);
+    giveBack(job.bytes);
+    return pass(result);
   }
 
   function close(): void {
@@ -94,7 +98,8 @@ function hire(url: URL): Hand {
       hand.state = "ready";
       hand.started.resolve();
     } else if ("bytes" in data) {
-      hand.jobs.shift()?.resolve(data.bytes);
+      giveBack(pass(new Uint8Array(data.spent)));
+      hand.jobs.shift()?.resolve(pass(data.bytes));
     } else {
       hand.jobs.shift()?.reject(new Error(data.error));
     }

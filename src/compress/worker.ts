@@ -6,10 +6,14 @@
  */
 import { type Job, work } from "./codec.ts";
 
+/** A job's result, and the job's own buffer to use again. */
+export interface Done {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly spent: ArrayBuffer;
+}
+
 /** What a worker says: first that it is there, then one answer per job, in order. */
-export type Answer = { readonly ready: true } | { readonly bytes: Uint8Array<ArrayBuffer> } | {
-  readonly error: string;
-};
+export type Answer = { readonly ready: true } | Done | { readonly error: string };
 
 /** The part of the worker's global scope that is used; the `webworker` types would clash with the main thread's. */
 interface Scope {
@@ -22,7 +26,8 @@ const scope = globalThis as unknown as Scope;
 scope.onmessage = ({ data }) => {
   try {
     const bytes = work(data);
-    scope.postMessage({ bytes }, [bytes.buffer]);
+    const spent = data.bytes.buffer;
+    scope.postMessage({ bytes, spent }, [bytes.buffer, spent]);
   } catch (error) {
     scope.postMessage({ error: error instanceof Error ? error.message : String(error) }, []);
   }

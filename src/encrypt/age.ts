@@ -10,7 +10,6 @@ import { decodeReceipt } from "../receipt.ts";
 import type { Archive, Body, FactSheet, Sealed, Stage, U8 } from "../stage.ts";
 import { armored } from "./armor.ts";
 import { makeHeader } from "./header.ts";
-import { intake } from "./intake.ts";
 import { checkRecipients, type RecipientKind } from "./keys.ts";
 import { sealPayload } from "./payload.ts";
 import { asArchive, nameOf } from "./plaintext.ts";
@@ -138,7 +137,7 @@ async function sealed(body: Body, to: readonly (string | Recipient)[], armor: bo
   const header = await makeHeader(to);
   async function* file(): AsyncGenerator<U8, void, undefined> {
     yield header.bytes;
-    yield* sealPayload(header.fileKey, intake(body.read()));
+    yield* sealPayload(header.fileKey, body.read());
   }
   return { read: () => label(NAME, toBytes(() => armor ? armored(file()) : file())) };
 }

@@ -16,6 +16,8 @@ export interface Intake {
   readonly take: (size: number, scratch?: U8) => Promise<U8>;
   /** Whether at least one more byte comes. */
   readonly more: () => Promise<boolean>;
+  /** All that is left, chunk by chunk. */
+  readonly rest: () => AsyncGenerator<U8, void, undefined>;
   /** Cancels the source. */
   readonly close: () => Promise<void>;
 }
@@ -60,7 +62,20 @@ export function intake(source: AsyncIterable<U8>): Intake {
     if (left > 0) chunks[0] = chunks[0]!.subarray(left);
   }
 
+  async function* rest(): AsyncGenerator<U8, void, undefined> {
+    for (let chunk: U8 | undefined; (chunk = chunks.shift());) {
+      have -= chunk.length;
+      yield chunk;
+    }
+    for (;;) {
+      const { done, value } = await iterator.next();
+      if (done) return;
+      yield value;
+    }
+  }
+
   return {
+    rest,
     peek: async (size) => {
       await fill(size);
       return front(Math.min(size, have));

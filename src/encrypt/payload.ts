@@ -5,6 +5,7 @@
  * @module
  */
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
+import { cutBlock, giveBack, takeBlock } from "../blocks.ts";
 import { IntegrityError } from "../errors.ts";
 import type { U8 } from "../stage.ts";
 import type { Intake } from "./intake.ts";
@@ -13,26 +14,23 @@ const CHUNK = 64 * 1024;
 const TAG = 16;
 const SEALED_CHUNK = CHUNK + TAG;
 const NONCE = 16;
-/** Age chunks per stream chunk: the most that keep the encrypted side within 1 MiB. */
-const BATCH = 15;
+/** A stream chunk holds as many age chunks as fit. */
+const BATCH_BYTES = 1024 * 1024;
 const CIPHER = "chacha20-poly1305";
 
 /** Encrypts a source under a fresh nonce: the nonce, then the chunks. Closes the source. */
-export async function* sealPayload(fileKey: U8, source: Intake): AsyncGenerator<U8, void, undefined> {
-  try {
-    const nonce = new Uint8Array(randomBytes(NONCE));
-    const key = streamKey(fileKey, nonce);
-    yield nonce;
-    const scratch = new Uint8Array(BATCH * CHUNK);
-    let counter = 0;
-    for (let last = false; !last;) {
-      const block = await source.take(BATCH * CHUNK, scratch);
-      last = !(await source.more());
-      yield sealBlock(key, counter, block, last);
-      counter += BATCH;
-    }
-  } finally {
-    await source.close();
+export async function* sealPayload(
+  fileKey: U8,
+  source: AsyncIterable<U8>,
+): AsyncGenerator<U8, void, undefined> {
+  const nonce = new Uint8Array(randomBytes(NONCE));
+  const key = streamKey(fileKey, nonce);
+  const output = batch();
+  let counter = 0;
+  yield nonce;
+  for await (const { piece, last } of pieces(source, CHUNK)) {
+    sealChunk(key, counter++, last, piece, output);
+    if (last || output.isFull()) yield output.take();
   }
 }
 
@@ -48,19 +46,80 @@ export async function* openPayload(
   try {
     const nonce = await source.take(NONCE);
     const key = streamKey(fileKey, nonce);
-    const scratch = new Uint8Array(BATCH * SEALED_CHUNK);
+    const output = batch();
     let counter = 0;
-    for (let last = false; !last;) {
-      const block = await source.take(BATCH * SEALED_CHUNK, scratch);
-      last = !(await source.more());
-      const { plain, failure } = openBlock(key, counter, block, last);
-      if (plain.length > 0) yield plain;
+    for await (const { piece, last } of pieces(source.rest(), SEALED_CHUNK)) {
+      const failure = openNext(key, counter++, last, piece, output);
+      if ((last || failure !== undefined || output.isFull()) && output.size() > 0) yield output.take();
       if (failure !== undefined) throw new IntegrityError(`Cannot decrypt ${what}: ${failure}. ${NEXT}`);
-      counter += BATCH;
     }
   } finally {
     await source.close();
   }
+}
+
+interface Piece {
+  /** Exactly the length asked for, unless it is the last. */
+  readonly piece: Uint8Array;
+  /** Whether nothing follows. */
+  readonly last: boolean;
+}
+
+/** Cuts a source into pieces of `size` bytes; the last may be shorter, and empty only when the source is. */
+async function* pieces(source: AsyncIterable<U8>, size: number): AsyncGenerator<Piece, void, undefined> {
+  const held = new Uint8Array(size);
+  let fill = 0;
+  for await (const chunk of source) {
+    for (let at = 0; at < chunk.length;) {
+      if (fill === size) {
+        yield { piece: held, last: false };
+        fill = 0;
+      }
+      const left = chunk.length - at;
+      // What may be the end waits: only the end of the source tells.
+      if (fill === 0 && left > size) {
+        yield { piece: chunk.subarray(at, at + size), last: false };
+        at += size;
+      } else {
+        const take = Math.min(size - fill, left);
+        held.set(chunk.subarray(at, at + take), fill);
+        fill += take;
+        at += take;
+      }
+    }
+    giveBack(chunk);
+  }
+  yield { piece: held.subarray(0, fill), last: true };
+}
+
+/** Age chunks gathered into one stream chunk. */
+interface Batch {
+  readonly add: (bytes: Uint8Array) => void;
+  readonly size: () => number;
+  /** Whether another age chunk may not fit. */
+  readonly isFull: () => boolean;
+  /** Gives what was added, and starts anew. */
+  readonly take: () => U8;
+}
+
+function batch(): Batch {
+  let block: U8 | undefined;
+  let size = 0;
+  return {
+    add: (bytes) => {
+      block ??= takeBlock(BATCH_BYTES);
+      block.set(bytes, size);
+      size += bytes.length;
+    },
+    size: () => size,
+    isFull: () => size + SEALED_CHUNK > BATCH_BYTES,
+    take: () => {
+      const all = cutBlock(block!, size);
+      block = undefined;
+      size = 0;
+      return all;
+    },
+  };
 }
 
 const NEXT = "Restore another copy or an older backup";
@@ -79,53 +138,47 @@ function chunkNonce(counter: number, last: boolean): Uint8Array {
   return nonce;
 }
 
-function sealBlock(key: Uint8Array, first: number, block: U8, last: boolean): U8 {
-  // An empty payload is one empty chunk; no other chunk may be empty.
-  const chunks = Math.max(1, Math.ceil(block.length / CHUNK));
-  const sealed = new Uint8Array(block.length + chunks * TAG);
-  for (let i = 0; i < chunks; i++) {
-    const chunk = block.subarray(i * CHUNK, (i + 1) * CHUNK);
-    const nonce = chunkNonce(first + i, last && i === chunks - 1);
-    const cipher = createCipheriv(CIPHER, key, nonce, { authTagLength: TAG });
-    const at = i * SEALED_CHUNK;
-    sealed.set(cipher.update(chunk), at);
-    cipher.final();
-    sealed.set(cipher.getAuthTag(), at + chunk.length);
-  }
-  return sealed;
+function sealChunk(
+  key: Uint8Array,
+  counter: number,
+  last: boolean,
+  plain: Uint8Array,
+  output: Batch,
+): void {
+  const cipher = createCipheriv(CIPHER, key, chunkNonce(counter, last), { authTagLength: TAG });
+  output.add(cipher.update(plain));
+  cipher.final();
+  output.add(cipher.getAuthTag());
 }
 
-interface OpenedBlock {
-  /** Authentic chunks. */
-  readonly plain: U8;
-  /** What is wrong after them. */
-  readonly failure: string | undefined;
-}
-
-function openBlock(key: Uint8Array, first: number, block: U8, last: boolean): OpenedBlock {
-  const chunks = Math.max(1, Math.ceil(block.length / SEALED_CHUNK));
-  const plain = new Uint8Array(chunks * CHUNK);
-  let size = 0;
+/** Adds the next chunk's content when it is authentic; says what is wrong. */
+function openNext(
+  key: Uint8Array,
+  counter: number,
+  last: boolean,
+  sealed: Uint8Array,
+  output: Batch,
+): string | undefined {
+  let chunk = openChunk(key, counter, last, sealed);
   let failure: string | undefined;
-  for (let i = 0; i < chunks && failure === undefined; i++) {
-    const sealed = block.subarray(i * SEALED_CHUNK, (i + 1) * SEALED_CHUNK);
-    const final = last && i === chunks - 1;
-    let chunk = openChunk(key, first + i, final, sealed);
-    if (chunk === undefined) {
-      // A whole chunk with the other flag is authentic, only not where the stream should end: it is given out, as in age.
-      chunk = sealed.length === SEALED_CHUNK ? openChunk(key, first + i, !final, sealed) : undefined;
-      failure = explain(first + i, final, sealed, chunk !== undefined);
-    } else if (chunk.length === 0 && first + i > 0) {
-      failure = "it ends in an empty chunk, which no age program writes";
-    }
-    if (chunk) plain.set(chunk, size);
-    size += chunk?.length ?? 0;
+  if (chunk === undefined) {
+    // A whole chunk with the other flag is authentic, only not where the stream should end: it is given out, as in age.
+    chunk = sealed.length === SEALED_CHUNK ? openChunk(key, counter, !last, sealed) : undefined;
+    failure = explain(counter, last, sealed, chunk !== undefined);
+  } else if (chunk.length === 0 && counter > 0) {
+    failure = "it ends in an empty chunk, which no age program writes";
   }
-  return { plain: plain.subarray(0, size), failure };
+  if (chunk) output.add(chunk);
+  return failure;
 }
 
 /** One chunk, or undefined unless its tag is right. Nothing of a chunk is used before its tag has been checked. */
-function openChunk(key: Uint8Array, counter: number, last: boolean, sealed: U8): Uint8Array | undefined {
+function openChunk(
+  key: Uint8Array,
+  counter: number,
+  last: boolean,
+  sealed: Uint8Array,
+): Uint8Array | undefined {
   if (sealed.length < TAG) return undefined;
   const decipher = createDecipheriv(CIPHER, key, chunkNonce(counter, last), { authTagLength: TAG });
   decipher.setAuthTag(sealed.subarray(sealed.length - TAG));
@@ -138,7 +191,7 @@ function openChunk(key: Uint8Array, counter: number, last: boolean, sealed: U8):
   return plain;
 }
 
-function explain(counter: number, last: boolean, sealed: U8, authentic: boolean): string {
+function explain(counter: number, last: boolean, sealed: Uint8Array, authentic: boolean): string {
   const good = counter * CHUNK + (authentic ? CHUNK : 0);
   if (authentic && !last) return `something follows its end after ${good} bytes`;
   if (authentic || sealed.length < TAG) return `it is cut short after its first ${good} bytes`;

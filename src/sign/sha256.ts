@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { text, utf8 } from "../bytes.ts";
 import { IntegrityError } from "../errors.ts";
 import { decodeReceipt } from "../receipt.ts";
-import type { Proof, Sealed, Signature, Stage } from "../stage.ts";
+import type { Proof, Sealed, Signature, Stage, U8 } from "../stage.ts";
 
 const NAME = "sha256";
 const SUFFIX = ".sha256";
@@ -31,6 +31,7 @@ export function sha256(): Stage<Sealed, Sealed> {
         signers: [...input.signers, {
           suffix: SUFFIX,
           authenticates: false,
+          fromDigest: line,
           begin: (name) => Promise.resolve(begin(name)),
         }],
       }),
@@ -45,8 +46,12 @@ function begin(name: string): Signature {
   const hash = createHash("sha256");
   return {
     add: (chunk) => void hash.update(chunk),
-    end: () => Promise.resolve(utf8(`${hash.digest("hex")}  ${name}\n`)),
+    end: () => Promise.resolve(line(name, hash.digest("hex"))),
   };
+}
+
+function line(name: string, digest: string): U8 {
+  return utf8(`${digest}  ${name}\n`);
 }
 
 async function compare(proof: Proof): Promise<void> {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { takeBlock } from "../blocks.ts";
 import type { ByteRange, Bytes, U8 } from "../stage.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
@@ -38,7 +39,8 @@ export function streamFile(
     async pull(controller): Promise<void> {
       if (at === range.end) return controller.close();
       try {
-        const chunk = new Uint8Array(Math.min(CHUNK_BYTES, range.end - at));
+        const left = range.end - at;
+        const chunk = left < CHUNK_BYTES ? new Uint8Array(left) : takeBlock(CHUNK_BYTES);
         const count = await readFull(file, chunk);
         if (count < chunk.length) {
           throw new Error(`the file was cut while it was read: it ends at byte ${at + count}`);

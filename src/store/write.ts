@@ -5,6 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { dirname, join } from "node:path";
+import { giveBack } from "../blocks.ts";
 import { ExistsError } from "../errors.ts";
 import type { Bytes, PutOptions, U8 } from "../stage.ts";
 import { codeOf, explain, makeFolders, type Root, syncFolder, tidyFolders } from "./folder.ts";
@@ -102,7 +103,7 @@ async function fill(
       const chunk = await source.next();
       await own(writing);
       if (!chunk) break;
-      writing = writeAll(file, chunk);
+      writing = writeAll(file, chunk).then(() => giveBack(chunk));
       writing.catch(() => {}); // awaited above, or below after a failure of the source
       await own(flusher.wrote(chunk.length));
     }

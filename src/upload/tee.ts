@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { share } from "../blocks.ts";
 import type { Bytes, U8 } from "../stage.ts";
 
 interface Branch {
@@ -23,6 +24,7 @@ export function tee(source: Bytes, count: number): Bytes[] {
     try {
       for (;;) {
         const { done, value } = await reader.read();
+        if (value) share(value);
         await Promise.all(branches.filter((branch) => branch.open).map((branch) => branch.offer(value)));
         if (done) return;
         if (!branches.some((branch) => branch.open)) {

@@ -9,10 +9,10 @@ import { BusyError, ExistsError, messageOf, StoreError } from "../errors.ts";
 import { formatBytes } from "../bytes.ts";
 import { type Ledger, readLedger, readReceipt } from "../ledger.ts";
 import { checkName, formatTime, standardNaming } from "../name.ts";
-import type { Context, Naming, Sealed, Shelf, Signature, Signer, Stage, Store, Stored } from "../stage.ts";
+import type { Context, Naming, Sealed, Shelf, Signer, Stage, Store, Stored } from "../stage.ts";
 import { acquireLease, type Lease } from "../store/lease.ts";
 import { download } from "./download.ts";
-import { type Target, writeBackup } from "./write.ts";
+import { type Opened, type Target, writeBackup } from "./write.ts";
 import { sweep } from "../sweep.ts";
 
 /** Where backups go, and what they are called. */
@@ -115,8 +115,11 @@ async function chooseId(sealed: Sealed, context: Context, shelf: Shelf, waited: 
 async function openSigners(
   signers: readonly Signer[],
   id: string,
-): Promise<{ signer: Signer; signature: Signature }[]> {
-  return await Promise.all(signers.map(async (signer) => ({ signer, signature: await signer.begin(id) })));
+): Promise<Opened[]> {
+  return await Promise.all(signers.map(async (signer) => ({
+    signer,
+    signature: signer.fromDigest ? undefined : await signer.begin(id),
+  })));
 }
 
 /** Looks at a target before a byte is read: is it there, is the name free, is there room, what are the heads. */

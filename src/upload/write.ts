@@ -29,11 +29,17 @@ export interface Target {
   receipt?: U8 | undefined;
 }
 
+/** A signer at work; without a signature it needs nothing but the digest. */
+export interface Opened {
+  readonly signer: Signer;
+  readonly signature: Signature | undefined;
+}
+
 interface Job {
   readonly id: string;
   readonly shelf: Shelf;
   readonly sealed: Sealed;
-  readonly signatures: readonly { readonly signer: Signer; readonly signature: Signature }[];
+  readonly signatures: readonly Opened[];
   readonly targets: readonly Target[];
   readonly context: Context;
 }
@@ -52,11 +58,11 @@ export async function writeBackup(job: Job): Promise<void> {
     await putAll(job, id + INTENT, utf8(JSON.stringify(intent) + "\n"));
     const objects: StoredObject[] = [
       await putStream(job, "", sealed.body.read(), (chunk) => {
-        for (const { signature } of signatures) signature.add(chunk);
+        for (const { signature } of signatures) signature?.add(chunk);
       }),
     ];
     for (const { signer, signature } of signatures) {
-      const bytes = await signature.end();
+      const bytes = signature ? await signature.end() : signer.fromDigest!(id, objects[0]!.sha256);
       await putAll(job, id + signer.suffix, bytes);
     }
     if (sealed.index) objects.push(await putStream(job, INDEX, sealed.index.read()));

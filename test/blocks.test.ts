@@ -1,0 +1,139 @@
+/** Buffers that change hands: none is seen by two, and used ones leave no trace. */
+import { strict as assert } from "node:assert";
+import { createHash } from "node:crypto";
+import { tar } from "../src/archive/mod.ts";
+import { giveBack, pass, share, takeBlock, withFill } from "../src/blocks.ts";
+import { work } from "../src/compress/codec.ts";
+import { createInput } from "../src/compress/input.ts";
+import { tee } from "../src/upload/tee.ts";
+import { toBytes } from "../src/bytes.ts";
+import type { Bytes, Entry, Files, U8 } from "../src/stage.ts";
+import { testContext } from "./support.ts";
+
+const MIB = 1024 * 1024;
+
+function dirty(size: number): U8 {
+  return new Uint8Array(size).fill(0xff);
+}
+
+Deno.test("giveBack() detaches a marked chunk, and leaves any other alone", () => {
+  const own = dirty(100);
+  giveBack(own);
+  assert.equal(own.length, 100);
+  const marked = pass(dirty(100));
+  giveBack(marked);
+  assert.equal(marked.length, 0);
+  const shared = share(pass(dirty(100)));
+  giveBack(shared);
+  assert.equal(shared.length, 100);
+  const block = takeBlock(2 * MIB);
+  const view = block.subarray(10, 20);
+  giveBack(view);
+  assert.equal(block.length, 0);
+  assert.equal(takeBlock(2 * MIB).length, 2 * MIB);
+});
+
+Deno.test("a stream for two readers is given back by neither", async () => {
+  const source = toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+    for (let i = 0; i < 3; i++) yield pass(dirty(1000));
+  });
+  const read = async (bytes: Bytes): Promise<number> => {
+    let size = 0;
+    for await (const chunk of bytes) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      size += chunk.length;
+      giveBack(chunk);
+    }
+    return size;
+  };
+  assert.deepEqual(await Promise.all(tee(source, 2).map(read)), [3000, 3000]);
+});
+
+function filesOf(entries: readonly Entry[]): Files {
+  return {
+    kind: "files",
+    entries: async function* (): AsyncGenerator<Entry, void, undefined> {
+      yield* entries;
+    },
+    facts: () => ({ sources: [], stages: [] }),
+  };
+}
+
+function fileOf(path: string, bytes: number, body: Entry["body"]): Entry {
+  return { path, kind: "file", mode: 0o644, mtimeMs: 0, uid: 0, gid: 0, uname: "", gname: "", bytes, body };
+}
+
+/** Body and fill give different bytes, so that it shows which was used. */
+function twoWays(bytes: number): () => Bytes {
+  const body = (): Bytes =>
+    toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+      yield new Uint8Array(bytes).fill(1);
+    });
+  let left = bytes;
+  return withFill(body, (target) => {
+    const size = Math.min(target.length, left);
+    left -= size;
+    return Promise.resolve(target.fill(2, 0, size).length && size);
+  });
+}
+
+async function digest(entries: readonly Entry[]): Promise<string> {
+  const archive = await tar().run(filesOf(entries), testContext());
+  const hash = createHash("sha256");
+  for await (const chunk of archive.body.read()) hash.update(chunk);
+  return hash.digest("hex");
+}
+
+Deno.test("tar() reads into its blocks where a body offers it, and never when a stage has put another body in its place", async () => {
+  const size = 3 * MIB + 100;
+  const streamed = (value: number): Entry =>
+    fileOf("a", size, () =>
+      toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+        yield new Uint8Array(size).fill(value);
+      }));
+  const original = fileOf("a", size, twoWays(size));
+  assert.equal(await digest([original]), await digest([streamed(2)]));
+  const body = twoWays(size);
+  const replaced = { ...original, body: (): Bytes => body() };
+  assert.equal(await digest([replaced]), await digest([streamed(1)]));
+  await assert.rejects(digest([fileOf("a", size, twoWays(size - 1))]), /it gave .* of .* bytes/);
+});
+
+Deno.test("tar() writes the same into blocks that have been used before", async () => {
+  const entries = Array.from({ length: 700 }, (_, i) => fileOf(`f${i}`, i, new Uint8Array(i).fill(7)));
+  const before = await digest(entries);
+  for (let i = 0; i < 4; i++) giveBack(pass(dirty(2 * MIB)));
+  assert.equal(await digest(entries), before);
+});
+
+Deno.test("a frame is the same however much room the one before it took", () => {
+  const text = new TextEncoder().encode(
+    "a line like any other, and number ".repeat(70_000).slice(0, 2 * MIB),
+  );
+  const mixed = crypto.getRandomValues(new Uint8Array(60_000));
+  const hard = new Uint8Array(2 * MIB).map((_, i) =>
+    mixed[(i * 7 + (i >> 9)) % mixed.length]! & (i % 3 ? 0x7f : 0xff)
+  );
+  const job = (bytes: U8): U8 => work({ op: "zstd", bytes, value: 3 });
+  const [first, second] = [job(text), job(hard)];
+  assert.ok(second.length > 4 * first.length);
+  for (let i = 0; i < 3; i++) {
+    assert.deepEqual(job(hard), second);
+    assert.deepEqual(job(text), first);
+  }
+});
+
+Deno.test("createInput() goes on after a chunk that it has given back", async () => {
+  const source = toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+    yield pass(dirty(10));
+    yield takeBlock(2 * MIB);
+    yield pass(dirty(10));
+  });
+  const input = createInput(source.getReader());
+  assert.equal(await input.fill(new Uint8Array(10)), 10);
+  assert.equal((await input.peek(1)).length, 1);
+  assert.equal(await input.fill(new Uint8Array(2 * MIB)), 2 * MIB);
+  assert.equal((await input.block(10)).length, 10);
+  assert.equal((await input.peek(1)).length, 0);
+  assert.equal(input.taken(), 2 * MIB + 20);
+});
