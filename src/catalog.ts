@@ -19,11 +19,11 @@ const PART =
 const EVENT = /^\.(prune|verify|drill|rotate)\.json$/;
 
 /**
- * How complete a backup is. "complete": archive and receipt. "running": an intent and no receipt, a run under way or one that died.
+ * How complete a backup is. "complete": archive and receipt. "incomplete": an intent and no receipt: a run under way, or one that died.
  * "orphan": an archive with neither, which no run of ours leaves behind. "damaged": a receipt whose archive is gone.
  * "leftover": other parts alone, from an interrupted deletion.
  */
-export type ShelfState = "complete" | "running" | "orphan" | "damaged" | "leftover";
+export type ShelfState = "complete" | "incomplete" | "orphan" | "damaged" | "leftover";
 
 /** One backup on a shelf. */
 export interface Shelved {
@@ -105,6 +105,6 @@ function parsePart(key: string, shelf: Shelf): { id: string; time: Date; suffix:
 function stateOf(parts: ReadonlyMap<string, StoreItem>): ShelfState {
   const archive = parts.has("");
   if (parts.has(RECEIPT)) return archive ? "complete" : "damaged";
-  if (parts.has(INTENT)) return "running";
+  if (parts.has(INTENT)) return "incomplete";
   return archive ? "orphan" : "leftover";
 }

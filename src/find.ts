@@ -61,6 +61,7 @@ export async function find(plan: Plan, id: string, context: Context): Promise<St
   }
   if (catalogs.length === 0) throw errors[0];
   const wanted = id === "latest" ? newestOf(catalogs.map(({ catalog }) => catalog)) : id;
+  if (id === "latest") warnOfNewer(catalogs, wanted, context);
   const where = shelf.stores.map((store) => store.url).join(", ");
   if (wanted === undefined) {
     throw new NotFoundError(`Cannot find a backup of "${shelf.name}" in ${where}: there is none yet`);
@@ -83,6 +84,26 @@ function newestOf(catalogs: readonly Catalog[]): string | undefined {
   return newest.sort((a, b) => b.time.getTime() - a.time.getTime())[0]?.id;
 }
 
+/** What is newer than the newest that can be used, and not merely under way, is evidence. */
+function warnOfNewer(
+  catalogs: readonly { readonly store: Store; readonly catalog: Catalog }[],
+  chosen: string | undefined,
+  context: Context,
+): void {
+  for (const { store, catalog } of catalogs) {
+    const from = catalog.backups.findIndex((backup) => backup.id === chosen) + 1;
+    for (const { id, state } of catalog.backups.slice(from)) {
+      if (state !== "damaged" && state !== "orphan") continue;
+      const lost = state === "damaged" ? "its archive is gone" : "its receipt is gone";
+      context.log.warn(
+        "evidence",
+        `"${id}" in ${store.url} is newer and cannot be used: ${lost}. ` +
+          (chosen === undefined ? "There is no other" : `Going on with "${chosen}"`),
+      );
+    }
+  }
+}
+
 function missing(id: string, where: string, state: ShelfState | undefined): Error {
   if (state === "orphan") {
     return new IntegrityError(
@@ -90,7 +111,7 @@ function missing(id: string, where: string, state: ShelfState | undefined): Erro
         "Holdfast's. To restore it all the same, download it and name the file",
     );
   }
-  if (state === "running") {
+  if (state === "incomplete") {
     return new NotFoundError(`Cannot use "${id}" in ${where}: its run has not ended, or has died`);
   }
   return new NotFoundError(`Cannot find "${id}" in ${where}. \`list\` shows what is there`);

@@ -121,33 +121,49 @@ export interface Audit {
 export async function audit(store: Store, shelf: Shelf, catalog: Catalog, state: State): Promise<Audit> {
   const ledger = await readLedger(store, shelf, catalog);
   const present = new Set(receiptIds(catalog));
-  const digests = new Set([...ledger.nodes.map((node) => node.sha256), ...ledger.gone]);
+  const digests = digestsOf(ledger);
   const problems: string[] = [];
   for (const item of ledger.base?.receipt.live ?? []) {
-    digests.add(item.sha256);
-    if (!present.has(item.id)) {
-      problems.push(`"${item.id}" is gone without a tombstone; the prune "${ledger.base?.id}" had kept it`);
+    if (!present.has(item.id) && !ledger.gone.has(item.sha256)) {
+      problems.push(`"${item.id}" is gone, which "${ledger.base?.id}" had kept`);
     }
   }
   for (const node of ledger.nodes) {
     if (node.id === ledger.base?.id) continue; // what came before the newest prune may be gone
     for (const parent of node.parents.filter((parent) => !digests.has(parent))) {
-      problems.push(
-        `"${node.id}" names a parent (${parent.slice(0, 12)}...) that is gone without a tombstone`,
-      );
+      problems.push(`the receipt before "${node.id}" (${parent.slice(0, 12)}...) is gone`);
     }
   }
-  const memory = await recall(state, store, shelf);
-  for (const head of memory?.heads ?? []) {
-    if (!digests.has(head.sha256)) {
-      problems.push(`"${head.id}" was the newest this host knew, and is gone without a tombstone`);
-    }
+  const remembered = await recall(state, store, shelf) !== undefined;
+  for (const head of await lostHeads(state, store, shelf, ledger)) {
+    problems.push(`"${head.id}" is gone, which this host had seen`);
   }
   if (problems.length === 0) await remember(state, store, shelf, ledger, ledger.heads);
-  return { problems, remembered: memory !== undefined };
+  return { problems, remembered };
 }
 
-/** Remembers the heads and the receipts read so far. */
+/** Heads this host has seen that the ledger holds no more, and that no prune removed. */
+export async function lostHeads(
+  state: State,
+  store: Store,
+  shelf: Shelf,
+  ledger: Ledger,
+): Promise<readonly Head[]> {
+  const digests = digestsOf(ledger);
+  const memory = await recall(state, store, shelf);
+  return memory?.heads.filter((head) => !digests.has(head.sha256)) ?? [];
+}
+
+/** Every receipt that a ledger knows: there, kept by the newest prune, or removed by one. */
+function digestsOf(ledger: Ledger): Set<string> {
+  return new Set([
+    ...ledger.nodes.map((node) => node.sha256),
+    ...ledger.gone,
+    ...(ledger.base?.receipt.live ?? []).map((item) => item.sha256),
+  ]);
+}
+
+/** Remembers the heads and the receipts read so far; a head that went missing stays remembered until it is accepted. */
 export async function remember(
   state: State,
   store: Store,
@@ -155,10 +171,14 @@ export async function remember(
   ledger: Ledger,
   heads: readonly Head[],
 ): Promise<void> {
+  const lost = await lostHeads(state, store, shelf, ledger);
   const known = Object.fromEntries(
     ledger.nodes.map(({ id, sha256, parents }) => [id, { sha256, parents }]),
   );
-  await state.put(memoryKey(store, shelf), utf8(JSON.stringify({ heads, known } satisfies Memory)));
+  await state.put(
+    memoryKey(store, shelf),
+    utf8(JSON.stringify({ heads: [...heads, ...lost], known } satisfies Memory)),
+  );
 }
 
 async function recall(state: State, store: Store, shelf: Shelf): Promise<Memory | undefined> {
@@ -173,6 +193,34 @@ async function recall(state: State, store: Store, shelf: Shelf): Promise<Memory 
 
 function memoryKey(store: Store, shelf: Shelf): string {
   return `ledger-${sha256(utf8(`${store.url}\n${shelf.name}`)).slice(0, 32)}`;
+}
+
+/**
+ * Takes the ledger of one store as it stands, after an operator has looked into what is missing: a prune's receipt that lists all that
+ * is there, with tombstones for what this host knows to be gone. Gives what was accepted as missing.
+ */
+export async function acceptLedger(store: Store, shelf: Shelf, context: Context): Promise<readonly Head[]> {
+  const catalog = await readCatalog(store, shelf);
+  const ledger = await readLedger(store, shelf, catalog);
+  const present = new Set(receiptIds(catalog));
+  const live: Head[] = [];
+  for (const id of present) live.push(headOf(id, (await readReceipt(store, id, shelf)).bytes));
+  const kept = (ledger.base?.receipt.live ?? []).filter((item) => !present.has(item.id));
+  const lost = [...kept, ...await lostHeads(context.state, store, shelf, ledger)];
+  await appendEvent(store, shelf, context, "prune", (id, parents) => ({
+    schema: "holdfast.receipt.v1",
+    event: "prune",
+    name: shelf.name,
+    id,
+    run: context.run,
+    parents: [...parents],
+    createdAt: context.now.toISOString(),
+    completedAt: new Date().toISOString(),
+    outcome: "complete",
+    tombstones: lost.map((head) => ({ ...head })),
+    live,
+  }));
+  return lost;
 }
 
 /** The head a receipt makes. */

@@ -6,7 +6,7 @@
 import { sha256 } from "./bytes.ts";
 import { type Catalog, readCatalog, RECEIPT, type ShelfState, type Shelved } from "./catalog.ts";
 import type { RunOptions } from "./context.ts";
-import { IntegrityError } from "./errors.ts";
+import { IntegrityError, messageOf } from "./errors.ts";
 import { type Plan, shelfOf } from "./find.ts";
 import { readReceipt } from "./ledger.ts";
 import type { Shelf, Store } from "./stage.ts";
@@ -35,15 +35,31 @@ export interface ListItem {
   readonly verified?: { readonly event: "verify" | "drill"; readonly at: string } | undefined;
 }
 
-/** Lists what lies on a plan's shelf, oldest first, store by store. Throws when a store cannot be listed completely. */
-export async function list(plan: Plan, _options: RunOptions = {}): Promise<ListItem[]> {
+/**
+ * Lists what lies on a plan's shelf, oldest first, store by store. A store that cannot be listed completely is a warning ("copy"); when
+ * none can be, its error is thrown.
+ */
+export async function list(plan: Plan, options: RunOptions = {}): Promise<ListItem[]> {
   const shelf = shelfOf(plan);
   const items: ListItem[] = [];
+  const errors: unknown[] = [];
   for (const store of shelf.stores) {
-    const catalog = await readCatalog(store, shelf);
-    const proofs = await readProofs(store, shelf, catalog);
-    for (const backup of catalog.backups) items.push(await describe(store, shelf, backup, proofs));
+    try {
+      items.push(...await listStore(store, shelf));
+    } catch (error) {
+      errors.push(error);
+      if (shelf.stores.length > 1) options.log?.warn("copy", `Cannot read ${store.url}: ${messageOf(error)}`);
+    }
   }
+  if (errors.length === shelf.stores.length) throw errors[0];
+  return items;
+}
+
+async function listStore(store: Store, shelf: Shelf): Promise<ListItem[]> {
+  const catalog = await readCatalog(store, shelf);
+  const proofs = await readProofs(store, shelf, catalog);
+  const items: ListItem[] = [];
+  for (const backup of catalog.backups) items.push(await describe(store, shelf, backup, proofs));
   return items;
 }
 
@@ -76,8 +92,10 @@ async function describe(store: Store, shelf: Shelf, backup: Shelved, proofs: Pro
   try {
     const { bytes, receipt } = await readReceipt(store, backup.id, shelf);
     if (receipt.event !== "backup") return { ...item, state: "damaged" };
+    const whole = receipt.objects.every(({ suffix, bytes }) => backup.parts.get(suffix)?.bytes === bytes);
     return {
       ...item,
+      state: whole ? backup.state : "damaged",
       entries: receipt.contents.entries,
       contentBytes: receipt.contents.bytes,
       warnings: receipt.warnings,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { resolve } from "node:path";
 import { label, toBytes } from "./bytes.ts";
 import { everything, makeContext, type RunOptions } from "./context.ts";
 import { messageOf, NotFoundError } from "./errors.ts";
@@ -16,7 +17,7 @@ export interface RestoreOptions extends RunOptions {
   readonly id?: string | undefined;
   /** A file outside any store, instead of `id`: an archive of ours without its receipt, or a foreign one. */
   readonly file?: string | undefined;
-  /** The folder to restore into. */
+  /** The folder to restore into; relative to the current folder. */
   readonly into?: string | undefined;
   /** Restore each root to its recorded path, instead of `into`. */
   readonly inPlace?: boolean | undefined;
@@ -40,7 +41,9 @@ export interface RestoreResult {
   readonly id: string;
   /** Entries written. */
   readonly entries: number;
-  /** Content bytes written. */
+  /** Entries left out because something stood there (`conflict: "skip"`). */
+  readonly skipped: number;
+  /** Content bytes read from the archive and written. */
   readonly bytes: number;
   /** Warnings by kind. */
   readonly warnings: Readonly<Record<string, number>>;
@@ -56,6 +59,11 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
   }
   let entries = 0;
   let bytes = 0;
+  let skipped = 0;
+  const report: RestoreOptions["report"] = (path, action) => {
+    if (action === "skip") skipped++;
+    options.report?.(path, action);
+  };
   const progress: RunOptions["progress"] = (update) => {
     if (update.phase === "restore") {
       bytes = update.bytes;
@@ -64,16 +72,16 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
     options.progress?.(update);
   };
   if (options.file !== undefined) {
-    const context = makeContext({ ...options, progress }, wantOf(options));
+    const context = makeContext({ ...options, progress }, wantOf({ ...options, report }));
     await undoFrom(plan, await openFile(options.file), context, 0);
-    return { id: options.file, entries, bytes, warnings: context.warnings() };
+    return { id: options.file, entries: entries - skipped, skipped, bytes, warnings: context.warnings() };
   }
   const first = makeContext({ ...options, progress });
   const stored = await find(plan, options.id ?? "latest", first);
-  const context: Context = { ...first, want: wantOf(options, receiptOf(stored)) };
+  const context: Context = { ...first, want: wantOf({ ...options, report }, receiptOf(stored)) };
   context.progress({ phase: "restore", bytes: 0, totalBytes: receiptOf(stored).contents.bytes });
   await plan.undo(stored, context);
-  return { id: stored.id, entries, bytes, warnings: { ...context.warnings() } };
+  return { id: stored.id, entries: entries - skipped, skipped, bytes, warnings: { ...context.warnings() } };
 }
 
 /** The restore request; with a receipt, the archive may unfold to what the receipt says and no more. */
@@ -87,7 +95,7 @@ export function wantOf(options: RestoreOptions, receipt?: BackupReceipt): Want {
     }
     : everything.limits;
   return {
-    into: options.into,
+    into: options.into === undefined ? undefined : resolve(options.into),
     inPlace: options.inPlace ?? false,
     only: options.only ?? [],
     strip: options.strip ?? 0,

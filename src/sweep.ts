@@ -23,7 +23,7 @@ export async function sweep(
     const died = intent !== undefined && age > graceMs;
     if (announced.has(backup.id)) await removeBackup(store, backup);
     else if (died && backup.state === "complete") await store.delete(backup.id + INTENT);
-    else if (died && backup.state === "running") {
+    else if (died && backup.state === "incomplete") {
       context.log.info(`Removing what a dead run left in ${store.url}: "${backup.id}"`);
       await removeBackup(store, backup);
     }

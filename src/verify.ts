@@ -9,7 +9,7 @@ import { readCatalog } from "./catalog.ts";
 import { makeContext, type RunOptions } from "./context.ts";
 import { findError, IntegrityError, KeyError } from "./errors.ts";
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
-import { appendEvent, audit } from "./ledger.ts";
+import { acceptLedger, appendEvent, audit } from "./ledger.ts";
 import { wantOf } from "./restore.ts";
 import type { Context, Files, Sealed, Store, Stored } from "./stage.ts";
 
@@ -19,6 +19,8 @@ export interface VerifyOptions extends RunOptions {
   readonly id?: string | undefined;
   /** "quick": receipt, ledger, sizes, sidecars. "full": every byte and every entry as well. Default: "quick". */
   readonly level?: "quick" | "full" | undefined;
+  /** Take what is missing from the ledger as accepted, from now on: for deletions the operator knows of. Default: false. */
+  readonly accept?: boolean | undefined;
 }
 
 /** What verify found to be right. Whatever is wrong is thrown. */
@@ -51,6 +53,11 @@ export async function verify(plan: Plan, options: VerifyOptions = {}): Promise<V
   let unchecked: KeyError | undefined;
   for (const copy of stored.copies) {
     const one: Stored = { ...stored, copies: [copy] };
+    if (options.accept) {
+      for (const { id } of await acceptLedger(copy.store, one.shelf, context)) {
+        context.log.info(`Accepted that "${id}" is gone from ${copy.store.url}`);
+      }
+    }
     remembered = await auditStore(copy.store, one, context) && remembered;
     if (level === "quick") await quick(plan, one, context);
     else {
@@ -85,7 +92,10 @@ async function auditStore(store: Store, stored: Stored, context: Context): Promi
   const { problems, remembered } = await audit(store, stored.shelf, catalog, context.state);
   if (problems.length > 0) {
     throw new IntegrityError(
-      `Cannot trust the ledger of "${stored.shelf.name}" in ${store.url}: ${problems.join("; ")}`,
+      `Something other than Holdfast has removed backups of "${stored.shelf.name}" from ${store.url}: ` +
+        `${
+          problems.join("; ")
+        }. Find out who did it, and put them back from another copy; if it was you, pass --accept`,
     );
   }
   return remembered;

@@ -5,7 +5,7 @@
  */
 import { basename, join } from "node:path";
 import type { Cli } from "../cli.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, NotFoundError } from "../errors.ts";
 import { adHocJob } from "../plan.ts";
 import type { Choice } from "./choose.ts";
 import { fromCaller, storeFromCaller } from "./folders.ts";
@@ -55,6 +55,7 @@ export function adHoc(args: AdHocArgs, cli: Cli): Choice {
   return {
     name,
     open: async () => {
+      for (const path of paths) await mustExist(path); // before a key is made for a mistyped path
       const { recipients, passphrase } = await keysOf(args, cli);
       const keys = { passphrase, fallback: ownIdentities };
       return adHocJob({
@@ -68,6 +69,15 @@ export function adHoc(args: AdHocArgs, cli: Cli): Choice {
       });
     },
   };
+}
+
+async function mustExist(path: string): Promise<void> {
+  try {
+    await Deno.lstat(path);
+  } catch (cause) {
+    if (!(cause instanceof Deno.errors.NotFound)) return; // the collector says what is wrong
+    throw new NotFoundError(`Cannot back up "${path}": it does not exist. Check the path`, { cause });
+  }
 }
 
 async function keysOf(

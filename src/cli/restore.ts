@@ -47,7 +47,7 @@ export const restoreCommand: Command = command({
   brief:
     "Restores a backup, or a part of it: verified and extracted beside the target before the target changes.",
   about: [
-    "Standard output: the folder. With --dry-run: what would be done with each entry. --json: an object with plan, id, into, entries, " +
+    "Standard output: the folder. With --dry-run: what would be done with each entry. --json: an object with plan, id, into, entries, skipped, " +
     "bytes, warnings; with --dry-run one for each entry, with action and path.",
     "FILE is an archive that lies somewhere: ours with its receipt beside it is verified like any other; without a receipt, and for " +
     "archives of other tools (.tar, .tar.gz, .tar.zst, .age), nothing vouches for its origin.",
@@ -96,7 +96,7 @@ export const restoreCommand: Command = command({
       const run = cli.runOptions(args.quiet);
       run.note(source.file ? `Restoring ${source.file}` : `Restoring "${job.name}" from ${whereOf(job)}`);
       if (source.file) run.note("It has no receipt: nothing vouches for where it came from");
-      const { id, entries, bytes, warnings } = await restore(job.plan, {
+      const { id, entries, skipped, bytes, warnings } = await restore(job.plan, {
         ...run,
         ...options,
         report: args.dryRun ? reporter(args.json ?? false, cli) : undefined,
@@ -105,9 +105,10 @@ export const restoreCommand: Command = command({
       if (args.dryRun) run.note(`Dry run of ${id}: nothing was written`);
       else {
         if (args.json) {
-          cli.terminal.out(JSON.stringify({ plan: job.name, id, into, entries, bytes, warnings }));
+          cli.terminal.out(JSON.stringify({ plan: job.name, id, into, entries, skipped, bytes, warnings }));
         } else cli.terminal.out(safe(into ?? id));
-        run.note(`Restored ${formatEntries(entries)}, ${formatBytes(bytes)}, from ${id}`);
+        const left = skipped > 0 ? `, left ${formatEntries(skipped)} as they were` : "";
+        run.note(`Restored ${formatEntries(entries)}, ${formatBytes(bytes)}, from ${id}${left}`);
       }
       return run.warned() > 0 ? EXIT.warnings : EXIT.complete;
     });

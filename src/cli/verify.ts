@@ -11,7 +11,7 @@ import { choice } from "@optique/core/valueparser";
 import { type Command, command } from "../cli.ts";
 import { messageOf } from "../errors.ts";
 import { verify } from "../verify.ts";
-import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs } from "./args.ts";
+import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs, toggle } from "./args.ts";
 import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { formatEntries } from "./progress.ts";
@@ -44,6 +44,7 @@ export const verifyCommand: Command = command({
   parser: object({
     id: idArgument("ID|latest", "The backup's file name, or the newest"),
     level,
+    accept: toggle("--accept", "Take what is missing as removed by you; from now on it is no evidence"),
     ...planArgs,
     ...allArg,
     ...shelfArgs,
@@ -59,7 +60,12 @@ export const verifyCommand: Command = command({
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(args.quiet);
       options.note(`Verifying "${job.name}" in ${whereOf(job)}`);
-      const { unchecked, ...result } = await verify(job.plan, { ...options, id: args.id, level: args.level });
+      const { unchecked, ...result } = await verify(job.plan, {
+        ...options,
+        id: args.id,
+        level: args.level,
+        accept: args.accept ?? false,
+      });
       cli.clear();
       const code = unchecked ? EXIT.key : options.warned() > 0 ? EXIT.warnings : EXIT.complete;
       if (args.json) {

@@ -48,7 +48,10 @@ export async function feed(
   }
   if (!found) throw new NotFoundError(`Cannot restore "${path}": the backup does not hold it`);
   if (!wantedBy(want.only)(path)) return;
-  if (!want.dryRun) await pour(options, kept, context.signal);
+  if (!want.dryRun) {
+    await pour(options, kept, context.signal);
+    context.progress({ phase: "restore", bytes: kept.size(), entries: 1 });
+  }
   want.report?.(path, "overwrite");
 }
 

@@ -57,7 +57,15 @@ export function collectSchema(
 ): v.GenericSchema<unknown, CollectConfig> {
   const source = sourceSchema(path);
   const group = v.pipe(
-    table({ group: v.record(v.string(), source, mustBe("a table of sources")) }),
+    table({
+      group: v.pipe(
+        v.custom<Record<string, unknown>>(
+          isTable,
+          mustBe("a table of sources: { site = { ... }, db = { ... } }"),
+        ),
+        v.record(v.string(), source),
+      ),
+    }),
     v.transform(({ group }): CollectConfig => ({ tool: "group", members: group })),
   );
   return v.lazy((input): v.GenericSchema<unknown, CollectConfig> =>

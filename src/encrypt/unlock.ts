@@ -121,7 +121,9 @@ async function askIdentities(secrets: Secrets, what: string, needs: string): Pro
   }
   const found = parseIdentities(typeof given === "string" ? [given] : given, `the identities for ${what}`);
   if (found.length === 0) {
-    throw new KeyError(`Cannot decrypt ${what}: the identities hold no AGE-SECRET-KEY- line. ${needs}`);
+    throw new KeyError(
+      `Cannot decrypt ${what}: no private key was found (a line that begins with AGE-SECRET-KEY-). ${needs}`,
+    );
   }
   return found;
 }

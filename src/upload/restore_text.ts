@@ -38,9 +38,9 @@ export function restoreText(name: string, suffix: string, facts: FactSheet): str
     "TARGET=${TARGET:-restored}",
     "",
     ...(tools.includes("sign/sha256")
-      ? ["# Is the archive what was stored?", 'sha256sum -c "$BACKUP.sha256"', ""]
+      ? ["# Only if the archive is what was stored:", 'sha256sum -c "$BACKUP.sha256" &&']
       : []),
-    'mkdir -p "$TARGET"',
+    'mkdir -p "$TARGET" &&',
     pipe,
     "",
   ].join("\n");

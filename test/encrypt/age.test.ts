@@ -405,7 +405,7 @@ Deno.test("age() undo says why identities could not be read", async () => {
   assert.ok(gone instanceof KeyError && gone.cause instanceof Deno.errors.NotFound, String(gone));
   assert.match(String(await undo(() => undefined)), /KeyError: .*neither a text nor a list/);
   assert.match(String(await undo(() => [7])), /KeyError: .*not a text/);
-  assert.match(String(await undo(() => "# nothing\n")), /KeyError: .*no AGE-SECRET-KEY- line/);
+  assert.match(String(await undo(() => "# nothing\n")), /KeyError: .*no private key was found/);
   assert.match(String(await undo(() => bob.recipient)), /KeyError: .*line 1 is a public recipient/);
   const abort = await undo(() => {
     throw new DOMException("Stop", "AbortError");

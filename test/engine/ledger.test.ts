@@ -1,5 +1,5 @@
 import { strict as assert } from "node:assert";
-import { backup, list, prune, retain, store, verify } from "../../mod.ts";
+import { backup, list, prune, restore, retain, store, verify } from "../../mod.ts";
 import { memoryState } from "../../src/context.ts";
 import { findError, IntegrityError } from "../../src/errors.ts";
 import { decodeReceipt } from "../../src/receipt.ts";
@@ -50,7 +50,7 @@ Deno.test("a backup deleted from the middle is noticed", async () => {
   const plan = planOf(dir.join("src"), target);
   for (let n = 0; n < 3; n++) await backup(plan, { now: hour(n) });
   for (const key of await keysOf(target)) if (key.startsWith(idAt(1))) await target.delete(key);
-  await assert.rejects(verify(plan), /gone without a tombstone/);
+  await assert.rejects(verify(plan), /the receipt before .* is gone/);
 });
 
 Deno.test("deletion of the newest is noticed by a host that remembers it, and not claimed to be fine by one that does not", async () => {
@@ -63,6 +63,53 @@ Deno.test("deletion of the newest is noticed by a host that remembers it, and no
   for (const key of await keysOf(target)) if (key.startsWith(idAt(1))) await target.delete(key);
   assert.equal((await verify(plan)).ledger, "cannot tell");
   await assert.rejects(verify(plan, { state }), (error) => findError(error, IntegrityError) !== undefined);
+});
+
+Deno.test("what went missing stays evidence through later backups, until it is accepted", async () => {
+  using dir = treeScratch();
+  const target = store.memory();
+  const plan = planOf(dir.join("src"), target);
+  const state = memoryState();
+  for (let n = 0; n < 2; n++) await backup(plan, { now: hour(n), state });
+  for (const key of await keysOf(target)) if (key.startsWith(idAt(1))) await target.delete(key);
+  for (let n = 2; n < 4; n++) await backup(plan, { now: hour(n), state });
+  const missing = new RegExp(`"${idAt(1)}" is gone`);
+  await assert.rejects(verify(plan, { state }), missing);
+  await assert.rejects(verify(plan, { state }), missing);
+  assert.equal((await verify(plan, { state, accept: true, now: hour(4) })).ledger, "ok");
+  assert.equal((await verify(plan, { state })).ledger, "ok");
+  await backup(plan, { now: hour(5), state });
+  assert.equal((await verify(plan, { state })).ledger, "ok");
+});
+
+Deno.test("restore of the latest says when a newer one is damaged, and list shows a cut archive as damaged", async () => {
+  using dir = treeScratch();
+  const target = store.memory();
+  const plan = planOf(dir.join("src"), target);
+  for (let n = 0; n < 2; n++) await backup(plan, { now: hour(n) });
+  await target.delete(idAt(1));
+  const warnings: string[] = [];
+  const log = {
+    info: () => {},
+    warn: (kind: string, text: string) => void warnings.push(`${kind}: ${text}`),
+  };
+  const { id } = await restore(plan, { into: dir.join("out"), log });
+  assert.equal(id, idAt(0));
+  assert.ok(warnings.some((text) => text.startsWith("evidence") && text.includes(idAt(1))), String(warnings));
+  await target.put(idAt(0), (await bytesOf(target, idAt(0))).subarray(1));
+  assert.deepEqual((await list(plan)).map((item) => item.state), ["damaged", "damaged"]);
+});
+
+Deno.test("list shows the stores that can be read, and warns of one that cannot", async () => {
+  using dir = treeScratch();
+  const target = store.memory();
+  await backup(planOf(dir.join("src"), target), { now: hour(0) });
+  const warnings: string[] = [];
+  const log = { info: () => {}, warn: (kind: string) => void warnings.push(kind) };
+  const away = store.directory(dir.join("away/store"));
+  assert.equal((await list(planOf(dir.join("src"), [away, target]), { log })).length, 1);
+  assert.deepEqual(warnings, ["copy"]);
+  await assert.rejects(list(planOf(dir.join("src"), away)), /away/);
 });
 
 Deno.test("a renamed backup is refused", async () => {
