@@ -1,20 +1,10 @@
 /**
  * Inside another program: progress on a line of one's own, cancellation by a signal, errors by class.
  *
- *     deno run -A examples/embedding.ts SOURCE STORE
+ *     deno run -A embedding.ts SOURCE STORE
  */
-import {
-  archive,
-  backup,
-  BusyError,
-  collect,
-  compress,
-  encrypt,
-  findError,
-  pipeline,
-  store,
-  upload,
-} from "@holdfast/backup";
+import { archive, backup, collect, compress, encrypt, pipeline, store, upload } from "@holdfast/backup";
+import { BusyError, findError } from "@holdfast/backup";
 
 const [source = ".", to = "./backups"] = Deno.args;
 const plan = pipeline(collect.files(source))
@@ -29,11 +19,13 @@ Deno.addSignalListener("SIGINT", () => cancel.abort());
 try {
   const { id } = await backup(plan, {
     signal: cancel.signal,
-    progress: ({ phase, bytes }) => console.error(`${phase}: ${bytes} bytes`),
+    progress: ({ phase, bytes }) =>
+      Deno.stderr.writeSync(new TextEncoder().encode(`\r${phase}: ${bytes} bytes `)),
     log: { info: console.error, warn: (kind, message) => console.error(`${kind}: ${message}`) },
   });
-  console.log(id);
+  console.log(`\n${id}`);
 } catch (error) {
+  if (cancel.signal.aborted) Deno.exit(130); // nothing was left behind
   if (!findError(error, BusyError)) throw error;
   console.error("Another backup is running; this one is not needed.");
 }

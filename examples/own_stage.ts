@@ -3,18 +3,8 @@
  *
  *     deno run -A examples/own_stage.ts SOURCE STORE
  */
-import {
-  archive,
-  backup,
-  collect,
-  encrypt,
-  type Entry,
-  type Files,
-  pipeline,
-  type Stage,
-  store,
-  upload,
-} from "@holdfast/backup";
+import { archive, backup, collect, encrypt, pipeline, store, upload } from "@holdfast/backup";
+import type { Entry, Files, Stage } from "@holdfast/backup";
 
 /** Passes on entries of at most `bytes`. Going back there is nothing to undo: what was left out is not there. */
 function atMost(bytes: number): Stage<Files, Files> {
