@@ -21,6 +21,7 @@ import { keygenCommand } from "./keygen.ts";
 import { listCommand } from "./list.ts";
 import { pruneCommand } from "./prune.ts";
 import { restoreCommand } from "./restore.ts";
+import { storeCheckCommand } from "./store_check.ts";
 import { verifyCommand } from "./verify.ts";
 
 const SHELLS: Readonly<Record<"bash" | "zsh" | "fish", ShellCompletion>> = { bash, zsh, fish };
@@ -78,5 +79,6 @@ function everyCommand() {
     sub(catCommand),
     sub(keygenCommand),
     sub(configCommand),
+    sub(storeCheckCommand),
   );
 }

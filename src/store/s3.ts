@@ -12,6 +12,7 @@ import { list } from "./s3/list.ts";
 import { type S3Options, type Settings, settingsOf } from "./s3/options.ts";
 import { limiter } from "./s3/rate.ts";
 import { lifecycleOf, policyOf } from "./s3/policy.ts";
+import { purge } from "./s3/purge.ts";
 import { look, read } from "./s3/read.ts";
 import { type S3Survey, survey, sweepUploads } from "./s3/survey.ts";
 import { write } from "./s3/write.ts";
@@ -25,6 +26,11 @@ export interface S3Store extends Store {
   readonly retained: (key: string) => Promise<string | undefined>;
   /** What the bucket is set to, and what lies there that a listing does not show. */
   readonly survey: () => Promise<S3Survey>;
+  /**
+   * Removes every version below a folder for good, and gives what stays, with the reason. For what a check wrote; backups are
+   * deleted by `delete`, which leaves versions to the lifecycle.
+   */
+  readonly purge: (folder: string) => Promise<readonly string[]>;
   /** The smallest IAM policy that backups and restores with these options need; `check` adds what `store:check` reads. */
   readonly policy: (options?: { readonly check?: boolean | undefined }) => Readonly<Record<string, unknown>>;
   /** The bucket's lifecycle rule for these backups: noncurrent versions, delete markers, unfinished uploads. */
@@ -64,6 +70,7 @@ export function s3(options: S3Options): S3Store {
     delete: (key) => remove(bucket, key),
     retained: async (key) => (await look(bucket, key))?.retained,
     survey: () => survey(bucket),
+    purge: (folder) => purge(bucket, folder),
     policy: (policyOptions = {}) => policyOf(settings, policyOptions),
     lifecycle: (ruleOptions = {}) => lifecycleOf(settings, ruleOptions),
   };

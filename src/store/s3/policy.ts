@@ -42,7 +42,17 @@ export function policyOf(
           Resource: kms.keyId ?? "*",
         }]
         : []),
-      ...(check ? [{ Sid: "HoldfastCheck", Effect: "Allow", Action: CHECK, Resource: bucket }] : []),
+      ...(check
+        ? [
+          { Sid: "HoldfastCheck", Effect: "Allow", Action: CHECK, Resource: bucket },
+          {
+            Sid: "HoldfastCheckClean",
+            Effect: "Allow",
+            Action: ["s3:DeleteObjectVersion"],
+            Resource: objects.replace(/\*$/, "holdfast-check-*"),
+          },
+        ]
+        : []),
     ],
   };
 }

@@ -141,7 +141,8 @@ async function versionsOf(
   return sum;
 }
 
-async function uploadsOf({ call, settings }: Bucket): Promise<S3Upload[]> {
+/** Every unfinished upload below the prefix. MinIO lists them only for a whole key, and clears them by itself. */
+export async function uploadsOf({ call, settings }: Bucket): Promise<S3Upload[]> {
   const action: Action = {
     text: "Cannot list unfinished uploads",
     permission: "s3:ListBucketMultipartUploads",

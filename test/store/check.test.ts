@@ -1,0 +1,113 @@
+/** `deno task store:check` on real stores: sound ones, one that lies, one that may not delete. */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync } from "node:fs";
+import { CreateBucketCommand, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
+import { checkStore } from "../../src/store/check.ts";
+import { directory, memory } from "../../src/store/mod.ts";
+import type { Store } from "../../src/stage.ts";
+import { keysOf } from "../contract/store.ts";
+import { hasTool, judged, scratch } from "../support.ts";
+import { clientOf, KEYS, type Server, startServer, storeOn, toolPath } from "./s3_server.ts";
+
+const minio = toolPath("minio");
+let server: Server | undefined;
+if (existsSync(minio) || hasTool(minio)) {
+  server = await startServer("minio");
+  Deno.test.afterAll(server.close);
+}
+
+async function task(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-prompt", "tasks/store_check.ts", ...args],
+    cwd: new URL("../..", import.meta.url),
+    env: {
+      NO_COLOR: "1",
+      AWS_ACCESS_KEY_ID: KEYS.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: KEYS.secretAccessKey,
+      AWS_EC2_METADATA_DISABLED: "true",
+    },
+  }).output();
+  return { code, out: new TextDecoder().decode(stdout), err: new TextDecoder().decode(stderr) };
+}
+
+Deno.test("checkStore() finds nothing wrong with a folder, and leaves nothing there", async () => {
+  using dir = scratch();
+  const { results, left } = await checkStore(directory(dir.path), { many: 20 });
+  assert.deepEqual(results.filter(({ error }) => error), []);
+  assert.ok(results.length > 30);
+  assert.deepEqual(left, []);
+  assert.deepEqual(readdirSync(dir.path), []);
+});
+
+Deno.test("checkStore() says which promise a store breaks, and still cleans up", async () => {
+  const inner = memory();
+  const overwriting: Store = {
+    ...inner,
+    put: (key, body, options) => inner.put(key, body, { ...options, ifAbsent: false }),
+  };
+  const { results } = await checkStore(overwriting, { many: 20 });
+  const broken = results.flatMap(({ sentence, error }) => error ? [sentence] : []);
+  assert.deepEqual(broken, [
+    "put with ifAbsent creates, then fails, and leaves the object as it is",
+    "of concurrent puts with ifAbsent exactly one wins",
+  ]);
+  assert.deepEqual(await keysOf(inner), []);
+});
+
+Deno.test("checkStore() touches nothing but its own folder, and stops when it is told to", async () => {
+  const store = memory();
+  await store.put("app", new Uint8Array(3));
+  const controller = new AbortController();
+  let seen = 0;
+  const checking = checkStore(store, {
+    many: 20,
+    signal: controller.signal,
+    report: () => {
+      if (++seen === 5) controller.abort(new Error("Enough"));
+    },
+  });
+  await assert.rejects(checking, /Enough/);
+  assert.deepEqual(await keysOf(store), ["app"]);
+});
+
+judged("store:check tries a versioned bucket and leaves no version behind", [minio], async () => {
+  const client = clientOf(server!);
+  await client.send(new CreateBucketCommand({ Bucket: "versioned", ObjectLockEnabledForBucket: true }));
+  const { code, out, err } = await task(`s3://versioned/a/b?endpoint=${server!.endpoint}`);
+  assert.equal(code, 0, out + err);
+  assert.match(out, /^ok {6}put replaces$/m);
+  assert.match(out, /^Versioning: on /m);
+  assert.match(out, /^Object Lock: on$/m);
+  assert.match(out, /^Noncurrent versions: 0, 0 B; delete markers: 0$/m);
+  assert.match(err, /keeps 36 of 36 promises/);
+  const { Versions = [], DeleteMarkers = [] } = await client.send(
+    new ListObjectVersionsCommand({ Bucket: "versioned" }),
+  );
+  assert.deepEqual([...Versions, ...DeleteMarkers].map(({ Key }) => Key), []);
+});
+
+judged("store:check ends at once, with one sentence, when the bucket is not there", [minio], async () => {
+  const { code, out, err } = await task(`s3://absent-bucket?endpoint=${server!.endpoint}`, "--json");
+  assert.equal(code, 1);
+  assert.equal(out, "");
+  assert.match(
+    err,
+    /^Error: Cannot .* the bucket "absent-bucket" does not exist on 127\.0\.0\.1:\d+\. Create it, or correct/m,
+  );
+});
+
+Deno.test("store:check --iam prints a policy and a lifecycle rule, and asks nothing", async () => {
+  const { code, out } = await task("s3://backups/app?region=eu-central-1&lock=governance:3", "--iam");
+  assert.equal(code, 0);
+  const { policy, lifecycle } = JSON.parse(out);
+  assert.deepEqual(
+    policy,
+    storeOn({ endpoint: "http://x" }, { prefix: "app", lock: { mode: "governance", days: 3 } }).policy({
+      check: true,
+    }),
+  );
+  assert.equal(lifecycle.Rules[0].Filter.Prefix, "app/");
+  const folder = await task("./backups", "--iam");
+  assert.equal(folder.code, 2);
+  assert.match(folder.err, /is not a bucket/);
+});
