@@ -11,6 +11,7 @@ import { join } from "node:path";
 const CACHE = join(Deno.env.get("XDG_CACHE_HOME") ?? join(homedir(), ".cache"), "holdfast-tools", "bin");
 
 buildNats();
+buildS3();
 
 /** Command, and the package that brings it. */
 const TOOLS: Readonly<Record<string, string>> = {
@@ -25,6 +26,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "minisign": "minisign",
   "pigz": "pigz",
   "python3": "python3",
+  "rclone": "rclone",
   "restic": "restic",
   "setpriv": "util-linux",
   "sha256sum": "coreutils",
@@ -90,5 +92,25 @@ function buildNats(): void {
     renameSync(join(CACHE, "nats-server-2.9.part"), join(CACHE, "nats-server-2.9"));
   } finally {
     rmSync(dir, { recursive: true, force: true });
+  }
+}
+
+/** Two S3 servers that have nothing in common. Without Go the tests that need them are reported as ignored. */
+function buildS3(): void {
+  const modules = {
+    minio: "github.com/minio/minio@latest",
+    versitygw: "github.com/versity/versitygw/cmd/versitygw@latest",
+  };
+  for (const [name, module] of Object.entries(modules)) {
+    if (existsSync(join(CACHE, name))) continue;
+    if (!has("go")) {
+      console.error(`Cannot build ${name}: install Go, and run this again`);
+      continue;
+    }
+    console.error(`Building ${name}: this takes some minutes`);
+    execFileSync("go", ["install", module], {
+      stdio: ["ignore", 2, 2],
+      env: { ...Deno.env.toObject(), GOBIN: CACHE, CGO_ENABLED: "0" },
+    });
   }
 }
