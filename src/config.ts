@@ -71,6 +71,7 @@ export function parseConfig(text: string, file: string): Config {
     found.push({ path: [], message: "holds no plan. Add a table such as [plan.app]" });
   } else {
     readPlans(tables as Record<string, unknown>, dirname(file), found, plans);
+    found.push(...sharedSeries(plans));
   }
   if (found.length > 0) throw problems(file, positions, found);
   return {
@@ -105,6 +106,26 @@ function readPlans(
       for (const issue of result.issues) {
         const path = (issue.path ?? []).map((part) => part.key as string | number);
         report(found, { path: ["plan", name, ...path], message: issue.message });
+      }
+    }
+  }
+}
+
+/** Two plans that store under one name in one place: retention and restores would take either's backups for the other's. */
+function* sharedSeries(plans: ReadonlyMap<string, PlanConfig>): Generator<Problem> {
+  const taken = new Map<string, string>();
+  for (const [plan, { name = plan, upload }] of plans) {
+    for (const [i, url] of upload.to.entries()) {
+      const series = JSON.stringify([name, url.replace(/(?<=[^/])\/+$/, "")]);
+      const other = taken.get(series);
+      if (other === undefined) taken.set(series, plan);
+      else if (other !== plan) {
+        yield {
+          path: ["plan", plan, "upload", "to", ...(upload.to.length > 1 ? [i] : [])],
+          message:
+            `plan "${plan}" stores as "${name}" where plan "${other}" does, so that retention and restores would mix ` +
+            'the two. Give one of them another name = "..." or another store',
+        };
       }
     }
   }

@@ -10,8 +10,9 @@ import { string } from "@optique/core/valueparser";
 import { cat } from "../cat.ts";
 import { type Command, command } from "../cli.ts";
 import { keyArgs, planArgs, shelfArgs } from "./args.ts";
-import { chooseShelves, eachPlan } from "./choose.ts";
+import { eachPlan } from "./choose.ts";
 import { EXIT } from "./exit.ts";
+import { chooseShelves } from "./shelves.ts";
 
 /** The command. */
 export const catCommand: Command = command({

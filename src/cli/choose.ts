@@ -8,13 +8,10 @@ import { readConfig } from "../config.ts";
 import { readIdentities } from "../config/keys.ts";
 import { suggest } from "../config/words.ts";
 import { ConfigError, KeyError } from "../errors.ts";
-import { parseName } from "../name.ts";
-import { type Job, jobFromConfig, type Keys, openerJob } from "../plan.ts";
-import type { Policy } from "../prune/mod.ts";
-import * as store from "../store/mod.ts";
+import { type Job, jobFromConfig, type Keys } from "../plan.ts";
 import type { Cli } from "../cli.ts";
 import { EXIT, gravest } from "./exit.ts";
-import { fromCaller, storeFromCaller } from "./folders.ts";
+import { fromCaller } from "./folders.ts";
 import { ownIdentities } from "./identity.ts";
 import { jobsFromModule } from "./modules.ts";
 import { askPassphrase, passphraseFromFile } from "./passphrase.ts";
@@ -131,62 +128,6 @@ async function defaultConfig(cli: Cli): Promise<string | undefined> {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw new ConfigError(`Cannot look for "${file}": ${(error as Error).message}`, { cause: error });
   }
-}
-
-/** The arguments that say where to read without a configuration. */
-export interface ShelfArgs extends ChoiceArgs, KeyArgs {
-  /** `--from`. */
-  readonly from: readonly string[];
-  /** `--name`. */
-  readonly name?: string | undefined;
-}
-
-/** What to read: the configuration's plans, or the stores named. */
-export async function chooseShelves(
-  args: ShelfArgs,
-  cli: Cli,
-  options: {
-    readonly id?: string | undefined;
-    readonly many?: boolean | undefined;
-    readonly policy?: Policy | undefined;
-  } = {},
-): Promise<readonly Choice[]> {
-  const keys = keysFrom(args, cli);
-  const direct = args.from.length > 0 ? "--from" : args.name !== undefined ? "--name" : undefined;
-  const chosen = await choosePlans(args, cli, keys, { direct, many: options.many });
-  if (chosen) return chosen;
-  const from = args.from.length > 0
-    ? args.from.map((url) => storeFromCaller(url, cli.folder))
-    : [join(cli.folder, "backups")];
-  const names = await shelfNames(from, args.name, options.id);
-  if (names.length > 1 && !options.many) {
-    throw new ConfigError(
-      `Cannot choose a backup: ${from.join(", ")} holds several names. Pass --name: ${names.join(", ")}`,
-    );
-  }
-  return names.map((name) => ({
-    name,
-    open: () => Promise.resolve().then(() => openerJob({ from, name, keys, policy: options.policy })),
-  }));
-}
-
-/** The names backups in these stores have; just one where the command line settles it. */
-async function shelfNames(
-  from: readonly string[],
-  name: string | undefined,
-  id: string | undefined,
-): Promise<readonly string[]> {
-  if (name !== undefined) return [name];
-  const parsed = id === undefined ? undefined : parseName(id);
-  if (parsed) return [parsed.name];
-  const names = new Set<string>();
-  for (const url of from) {
-    for await (const { key } of store.open(url).list()) {
-      const found = parseName(key);
-      if (found?.suffix.startsWith(".tar")) names.add(found.name);
-    }
-  }
-  return [...names].sort();
 }
 
 /** Runs a command for each plan; one that fails does not stop the next. Gives the gravest exit code. */

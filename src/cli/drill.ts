@@ -18,10 +18,11 @@ import {
   textOption,
   textOptions,
 } from "./args.ts";
-import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
 import { formatEntries, formatSeconds } from "./progress.ts";
+import { chooseShelves } from "./shelves.ts";
 import { safe } from "./terminal.ts";
 
 /** The command. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { isAbsolute, join, resolve } from "node:path";
-import { isUrl } from "../config/shape.ts";
+import { isMemory, isUrl, NO_MEMORY } from "../config/shape.ts";
 import { ConfigError } from "../errors.ts";
 
 /** What is read of the process, so that a test can stand elsewhere. */
@@ -35,8 +35,9 @@ export function fromCaller(path: string, folder: string): string {
   return resolve(folder, path);
 }
 
-/** A store on the command line: a URL as it is, a path absolute. */
+/** A store on the command line: a URL as it is, a path absolute. Throws {@linkcode ConfigError} for the one in memory. */
 export function storeFromCaller(store: string, folder: string): string {
+  if (isMemory(store)) throw new ConfigError(NO_MEMORY);
   return isUrl(store) ? store : resolve(folder, store);
 }
 

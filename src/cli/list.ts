@@ -8,8 +8,9 @@ import { formatBytes } from "../bytes.ts";
 import { type Command, command } from "../cli.ts";
 import { list, type ListItem } from "../list.ts";
 import { keyArgs, outputArgs, planArgs, shelfArgs } from "./args.ts";
-import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
+import { chooseShelves } from "./shelves.ts";
 import { table } from "./terminal.ts";
 
 /** The command. */

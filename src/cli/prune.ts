@@ -6,6 +6,7 @@
 import { object } from "@optique/core/constructs";
 import { type Command, command } from "../cli.ts";
 import { ConfigError } from "../errors.ts";
+import type { Job } from "../plan.ts";
 import type { Policy } from "../prune/mod.ts";
 import { retain } from "../run.ts";
 import {
@@ -18,8 +19,9 @@ import {
   textOption,
   toggle,
 } from "./args.ts";
-import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
+import { chooseShelves } from "./shelves.ts";
 import { table } from "./terminal.ts";
 
 const policyArgs = {
@@ -66,9 +68,7 @@ export const pruneCommand: Command = command({
     const choices = await chooseShelves(args, cli, { policy });
     return await eachPlan(choices, cli, async (job) => {
       if (!job.plan.retain) {
-        throw new ConfigError(
-          `Cannot prune "${job.name}": no retention is set. Add prune = { keepDaily = 14 } to the plan, or pass --keep-daily 14`,
-        );
+        throw new ConfigError(`Cannot prune "${job.name}": no retention is set. ${adviceFor(job)}`);
       }
       const options = cli.runOptions(args.quiet);
       const confirm = args.confirm ?? false;
@@ -76,22 +76,38 @@ export const pruneCommand: Command = command({
       const verdicts = await retain(job.plan, { ...options, confirm, wait: args.wait ?? false });
       cli.clear();
       const rows: string[][] = [];
+      // The same backup stands once for each store.
+      const several = (job.plan.shelf?.stores.length ?? 1) > 1;
       for (const { id, store, keep, reasons } of verdicts) {
         if (args.json) {
           cli.terminal.out(
             JSON.stringify({ plan: job.name, id, store, keep, reasons, removed: !keep && confirm }),
           );
-        } else rows.push([keep ? "keep" : confirm ? "removed" : "remove", id, reasons.join(", ")]);
+        } else {
+          const verdict = keep ? "keep" : confirm ? "removed" : "remove";
+          rows.push([verdict, id, ...(several ? [store] : []), reasons.join(", ")]);
+        }
       }
       for (const line of table(rows)) cli.terminal.out(line);
       const gone = verdicts.filter(({ keep }) => !keep).length;
-      if (!confirm) {
-        options.note(`Dry run: nothing was removed. --confirm removes ${gone} of ${verdicts.length}`);
-      }
+      options.note(
+        confirm
+          ? `Removed ${gone} of ${verdicts.length}`
+          : `Dry run: nothing was removed. --confirm removes ${gone} of ${verdicts.length}`,
+      );
       return options.warned() > 0 ? EXIT.warnings : EXIT.complete;
     });
   },
 });
+
+/** How retention is set where this plan comes from. */
+function adviceFor(job: Job): string {
+  if (job.config !== undefined) {
+    return `Add prune = { keepDaily = 14 } to [plan.${job.name}] in "${job.file}"`;
+  }
+  if (job.file !== undefined) return `Add .pipe(prune({ keepDaily: 14 })) to it in "${job.file}"`;
+  return "Pass --keep-daily 14, or another --keep-...";
+}
 
 function policyOf(
   args: { readonly [K in keyof typeof policyArgs]: string | number | undefined },

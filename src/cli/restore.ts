@@ -27,10 +27,11 @@ import {
   textOptions,
   toggle,
 } from "./args.ts";
-import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { formatEntries } from "./progress.ts";
 import { fromCaller } from "./folders.ts";
+import { chooseShelves } from "./shelves.ts";
 import { safe } from "./terminal.ts";
 
 const conflict = withDefault(

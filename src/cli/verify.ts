@@ -12,9 +12,10 @@ import { type Command, command } from "../cli.ts";
 import { messageOf } from "../errors.ts";
 import { verify } from "../verify.ts";
 import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs, toggle } from "./args.ts";
-import { chooseShelves, eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { formatEntries } from "./progress.ts";
+import { chooseShelves } from "./shelves.ts";
 import { safe } from "./terminal.ts";
 
 const level = withDefault(

@@ -98,7 +98,8 @@ export function pathIn(folder: string): v.GenericSchema<string, string> {
 /** A store: a URL as it stands, or a path as {@linkcode pathIn} reads it. */
 export function storeIn(folder: string): v.GenericSchema<string, string> {
   const path = pathIn(folder);
-  return v.lazy((input) => typeof input === "string" && isUrl(input) ? v.string() : path);
+  const url = v.pipe(v.string(), v.check((value) => !isMemory(value), NO_MEMORY));
+  return v.lazy((input) => typeof input === "string" && isUrl(input) ? url : path);
 }
 
 /** One text, or a list of at least one. */
@@ -117,6 +118,15 @@ const HOME = '"~" is not expanded here: write the whole path';
 /** A value in a message: a text in quotes, anything else by its kind. */
 export function said(input: unknown): string {
   return typeof input === "string" ? `"${escaped(input)}"` : kindOf(input);
+}
+
+/** What is said where a store in memory is named, which is for programs only. */
+export const NO_MEMORY =
+  'Cannot store in "memory:": it is gone when the command ends. Name a folder such as "./backups", or a URL';
+
+/** Whether a store is the one in memory. */
+export function isMemory(store: string): boolean {
+  return /^memory:/i.test(store);
 }
 
 /** Whether a store is given as a URL: a scheme of two letters or more, so that a drive letter is a path. */

@@ -58,7 +58,10 @@ export function open(location: string, options: OpenOptions = {}): Store {
     const cause = PLANNED.includes(scheme)
       ? "this kind of store is not available in this version"
       : "this scheme is not known";
-    const usable = Object.keys(SCHEMES).map((name) => `${name}:`).join(", ");
+    // What is in memory is gone when a command ends: for programs, which know where to look.
+    const usable = Object.keys(SCHEMES).filter((name) => name !== "memory").map((name) => `${name}:`).join(
+      ", ",
+    );
     throw new ConfigError(
       `Cannot open the store "${scheme}:...": ${cause}. Use a path such as "./backups", or one of ${usable}`,
     );

@@ -231,6 +231,18 @@ const RECIPES: readonly (readonly [name: string, text: string, message: string])
     "line 4, plan.app.upload.to[1]: ",
   ],
   [
+    "a store in memory",
+    good({ upload: 'upload = { to = ["./a", "memory:"] }' }),
+    'line 4, plan.app.upload.to[1]: Cannot store in "memory:": it is gone when the command ends. Name a folder such as "./backups", or a URL',
+  ],
+  [
+    "two plans in one series",
+    good({ upload: 'upload = { to = ["./x", "./a/"] }' }) +
+    `\n[plan.b]\nname = "app"\ncollect = { files = "." }\nencrypt = "plaintext"\nupload = { to = "./a" }`,
+    'line 9, plan.b.upload.to: plan "b" stores as "app" where plan "app" does, so that retention and restores would mix the two. ' +
+    'Give one of them another name = "..." or another store',
+  ],
+  [
     "one store twice",
     good({ upload: 'upload = { to = ["./a", "./a"] }' }),
     "line 4, plan.app.upload: Cannot upload: the store /etc/holdfast/a is given twice",
@@ -330,14 +342,14 @@ Deno.test("parseConfig() resolves paths against the file's folder and fills in d
     `[plan.app]
 collect = { group = { db = { command = ["dump"], path = "db.sql", restore = ["load"], cwd = "work" }, files = { files = "data" } } }
 encrypt = { age = { recipients = ["${recipient}"], identityFile = "../keys/app.key" } }
-upload = { to = ["./a", "/mnt/b", "memory:"] }
+upload = { to = ["./a", "/mnt/b", "s3://bucket/x"] }
 [plan.app.drill]
 assert = ["test", "-s", "db/db.sql"]
 `,
     FILE,
   );
   const plan = config.plans.get("app")!;
-  assert.deepEqual(plan.upload.to, ["/etc/holdfast/a", "/mnt/b", "memory:"]);
+  assert.deepEqual(plan.upload.to, ["/etc/holdfast/a", "/mnt/b", "s3://bucket/x"]);
   assert.deepEqual(plan.encrypt.options["identityFile"], ["/etc/keys/app.key"]);
   assert.deepEqual([plan.archive.tool, plan.compress.tool, plan.sign], ["tar", "zstd", ["sha256"]]);
   assert.equal(plan.collect.tool, "group");

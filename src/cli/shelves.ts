@@ -1,0 +1,91 @@
+/**
+ * Where a command that reads backups looks for them.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { ConfigError, NotFoundError } from "../errors.ts";
+import { parseName } from "../name.ts";
+import { openerJob } from "../plan.ts";
+import type { Policy } from "../prune/mod.ts";
+import * as store from "../store/mod.ts";
+import type { Cli } from "../cli.ts";
+import { type Choice, type ChoiceArgs, choosePlans, type KeyArgs, keysFrom } from "./choose.ts";
+import { storeFromCaller } from "./folders.ts";
+
+/** The arguments that say where to read without a configuration. */
+export interface ShelfArgs extends ChoiceArgs, KeyArgs {
+  /** `--from`. */
+  readonly from: readonly string[];
+  /** `--name`. */
+  readonly name?: string | undefined;
+}
+
+/** What to read: the configuration's plans, or the stores named. */
+export async function chooseShelves(
+  args: ShelfArgs,
+  cli: Cli,
+  options: {
+    readonly id?: string | undefined;
+    readonly many?: boolean | undefined;
+    readonly policy?: Policy | undefined;
+  } = {},
+): Promise<readonly Choice[]> {
+  const keys = keysFrom(args, cli);
+  const direct = args.from.length > 0 ? "--from" : args.name !== undefined ? "--name" : undefined;
+  const chosen = await choosePlans(args, cli, keys, { direct, many: options.many });
+  if (chosen) {
+    refusePolicy(options.policy);
+    return chosen;
+  }
+  const from = args.from.length > 0
+    ? args.from.map((url) => storeFromCaller(url, cli.folder))
+    : [join(cli.folder, "backups")];
+  const names = await shelfNames(from, args.name, options.id);
+  if (names.length === 0 && !options.many) {
+    throw new NotFoundError(
+      `Cannot find a backup in ${
+        from.join(", ")
+      }: there is none. Check --from, or make one with "backup PATH"`,
+    );
+  }
+  if (names.length > 1 && !options.many) {
+    throw new ConfigError(
+      `Cannot choose a backup: ${from.join(", ")} holds several names. Pass --name: ${names.join(", ")}`,
+    );
+  }
+  return names.map((name) => ({
+    name,
+    open: () => Promise.resolve().then(() => openerJob({ from, name, keys, policy: options.policy })),
+  }));
+}
+
+/** What a plan keeps is the plan's to say; a rule that went unheard would cost backups. */
+function refusePolicy(policy: Policy | undefined): void {
+  const key = policy && Object.keys(policy)[0];
+  if (key === undefined) return;
+  const option = `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new ConfigError(
+    `Cannot use ${option} together with a configuration: what is kept stands in its plan, as prune = { ... }. ` +
+      "Change it there, or name the store with --from to go by the command line alone",
+  );
+}
+
+/** The names backups in these stores have; just one where the command line settles it. */
+async function shelfNames(
+  from: readonly string[],
+  name: string | undefined,
+  id: string | undefined,
+): Promise<readonly string[]> {
+  if (name !== undefined) return [name];
+  const parsed = id === undefined ? undefined : parseName(id);
+  if (parsed) return [parsed.name];
+  const names = new Set<string>();
+  for (const url of from) {
+    for await (const { key } of store.open(url).list()) {
+      const found = parseName(key);
+      if (found?.suffix.startsWith(".tar")) names.add(found.name);
+    }
+  }
+  return [...names].sort();
+}
