@@ -56,6 +56,8 @@ export function bucketOf(settings: Settings, url: string): Bucket {
           return result;
         } catch (error) {
           signal.throwIfAborted();
+          // The SDK would go on with the server's time. Names and retention rest on this machine's: it has to be right.
+          if (loading) (await loading).client.config.systemClockOffset = 0;
           const most = reached ? settings.retries + 1 : Math.min(FIRST_CONTACT, settings.retries + 1);
           if (attempt >= most || !isPassing(error)) throw explain(error, action, place);
           await pause(attempt, error, signal);

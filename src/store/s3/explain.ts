@@ -206,9 +206,18 @@ function answer(failure: Failure, action: Action, place: Place): string | undefi
   if (status === 301 || status === 307) return region(failure, place);
   if (status === 507) return `no space left. Free some space there, or prune`;
   if (status >= 200 && status < 300 || /not expected|Deserialization|html/i.test(text)) {
-    return `${place.host} does not answer as an S3 server does (status ${status}). Correct the endpoint; a console's port is a frequent mistake`;
+    return strange(place);
   }
   return undefined;
+}
+
+function strange({ host }: Place): string {
+  return `${host} does not answer as an S3 server does. Correct the endpoint: the port of a console is a frequent mistake`;
+}
+
+/** The sentence for an answer that is a success, and not one of S3. */
+export function noServer(text: string, place: Place): string {
+  return `${text} in ${place.url}: ${strange(place)}`;
 }
 
 function skew({ headers }: Failure): string {

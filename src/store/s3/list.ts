@@ -8,7 +8,7 @@ import { StoreError } from "../../errors.ts";
 import type { StoreItem } from "../../stage.ts";
 import { checkKey, compareKeys, isLease } from "../key.ts";
 import type { Bucket } from "./client.ts";
-import type { Action } from "./explain.ts";
+import { type Action, noServer } from "./explain.ts";
 
 /** Lists objects below the store's prefix whose key starts with `prefix`, in the order of their bytes. */
 export async function* list(bucket: Bucket, prefix: string): AsyncGenerator<StoreItem, void, undefined> {
@@ -19,6 +19,8 @@ export async function* list(bucket: Bucket, prefix: string): AsyncGenerator<Stor
   let last = "";
   do {
     const page = await pageOf(bucket, keyOf(asked), token);
+    // Any page of a web server, read as XML, would be an empty listing.
+    if (page.IsTruncated === undefined) throw new StoreError(noServer("Cannot list", place));
     for (const { Key, Size, LastModified } of page.Contents ?? []) {
       const full = decode(Key ?? "", page.EncodingType);
       if (!full.startsWith(settings.prefix)) continue;

@@ -4,10 +4,12 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
+import { StoreError } from "../../errors.ts";
 import type { Bytes, PutOptions, U8 } from "../../stage.ts";
 import { checkKey } from "../key.ts";
 import { type Source, sourceOf } from "../source.ts";
 import { type Bucket, pause } from "./client.ts";
+import { noServer } from "./explain.ts";
 import { encryptionOf, traitsOf } from "./headers.ts";
 import { uploadParts } from "./multipart.ts";
 import { type Cutter, cutter, type Part } from "./parts.ts";
@@ -87,7 +89,8 @@ async function putWhole(writing: Writing, part: Part): Promise<void> {
         ChecksumSHA256: part.sha256.toBase64(),
       });
       try {
-        await client.send(signed(command, part.sha256), { abortSignal });
+        const { ETag } = await client.send(signed(command, part.sha256), { abortSignal });
+        if (!ETag) throw new StoreError(noServer(action.text, bucket.place));
         return "done";
       } catch (error) {
         if (ifAbsent && isRefusal(error)) return "taken";
