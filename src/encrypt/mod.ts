@@ -5,5 +5,7 @@
  */
 export { age, type AgeOptions, detect, type DetectOptions } from "./age.ts";
 export { generateIdentity, type KeyPair, type RecipientKind, recipientOf } from "./keys.ts";
+export { openpgp, type OpenpgpOptions } from "./openpgp.ts";
 export { plaintext } from "./plaintext.ts";
+export type { KeyData, OpenpgpSecrets, SecretKeys } from "../openpgp/keys.ts";
 export type { Identities, Secrets } from "./unlock.ts";

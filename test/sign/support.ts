@@ -2,7 +2,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { mkdirSync } from "node:fs";
 import { blake2b } from "@noble/hashes/blake2.js";
-import { generateKey } from "openpgp";
+import { generateKey, type PartialConfig } from "openpgp";
 import { bodyOf, readAll, sha256 } from "../../src/bytes.ts";
 import { encodeReceipt } from "../../src/receipt.ts";
 import type { Proof, Sealed, Stage, U8 } from "../../src/stage.ts";
@@ -32,6 +32,7 @@ export async function openpgpPair(
     days?: number;
     passphrase?: string;
     type?: "curve25519" | "rsa" | "ecc" | "curve448";
+    config?: PartialConfig;
   } = {},
 ): Promise<{ certificate: string; secretKey: string; revocation: string }> {
   const { type = "ecc", days, ...rest } = options;

@@ -1,0 +1,113 @@
+/**
+ * What is inside an OpenPGP message once it is decrypted: literal data, perhaps compressed, perhaps signed.
+ *
+ * @module
+ */
+import { toBytes } from "../bytes.ts";
+import { IntegrityError, messageOf } from "../errors.ts";
+import { HEADER_MOST, newLength, packetHeader } from "../openpgp/packets.ts";
+import type { U8 } from "../stage.ts";
+import { type Intake, intake } from "./intake.ts";
+
+const SIGNATURE = 2;
+const ONE_PASS = 4;
+const COMPRESSED = 8;
+const MARKER = 10;
+const LITERAL = 11;
+const PADDING = 21;
+const STEP = 2 ** 20;
+const FORMATS: Readonly<Record<number, CompressionFormat>> = { 1: "deflate-raw", 2: "deflate" };
+
+/**
+ * The content of the literal packet. Signatures inside are passed over: who signed is for detached signatures to say. The last
+ * bytes are handed on when the source has come to its end without an error. Closes the source.
+ */
+export async function* literalData(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
+  try {
+    for (;;) {
+      const header = packetHeader(await input.peek(HEADER_MOST));
+      if (header?.tag === COMPRESSED) {
+        yield* literalData(intake(toBytes(() => expanded(input, what))), what);
+        return;
+      }
+      if (header?.tag === LITERAL) break;
+      if (!header || ![SIGNATURE, ONE_PASS, MARKER, PADDING].includes(header.tag)) {
+        throw malformed(what, "it holds no data that could be read");
+      }
+      for await (const _bytes of content(input, what));
+    }
+    yield* literal(input, what);
+  } finally {
+    await input.close();
+  }
+}
+
+async function* literal(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
+  const body = intake(toBytes(() => content(input, what)));
+  const [, nameLength] = await body.take(2);
+  await body.take((nameLength ?? 0) + 4); // name and date
+  let held: U8 | undefined;
+  for await (const bytes of body.rest()) {
+    if (held) yield held;
+    held = bytes.slice(); // what is handed on is given away, and this is a part of something larger
+  }
+  while (await input.more()) {
+    const header = packetHeader(await input.peek(HEADER_MOST));
+    if (!header || ![SIGNATURE, MARKER, PADDING].includes(header.tag)) {
+      throw malformed(what, "something follows its data");
+    }
+    for await (const _bytes of content(input, what));
+  }
+  if (held) yield held;
+}
+
+/** The content of the packet that comes next. */
+async function* content(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
+  const header = packetHeader(await input.peek(HEADER_MOST))!;
+  await input.take(header.size);
+  let { length, partial } = header;
+  for (;;) {
+    for (let left = length ?? Infinity; left > 0;) {
+      const bytes = await input.take(Math.min(left, STEP));
+      left -= bytes.length;
+      if (bytes.length > 0) yield bytes;
+      else if (length === undefined) return;
+      else throw malformed(what, "it is cut short");
+    }
+    if (!partial) return;
+    const next = newLength(await input.peek(5));
+    if (!next) throw malformed(what, "it is cut short");
+    await input.take(next.size);
+    ({ length, partial } = next);
+  }
+}
+
+async function* expanded(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
+  const body = intake(toBytes(() => content(input, what)));
+  const [algorithm] = await body.take(1);
+  const rest = toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+    for (let bytes = await body.take(STEP); bytes.length > 0; bytes = await body.take(STEP)) {
+      yield bytes.slice();
+    }
+    if (await input.more()) throw malformed(what, "something follows its data");
+  });
+  if (algorithm === 0) {
+    for await (const bytes of rest) yield bytes;
+    return;
+  }
+  const format = FORMATS[algorithm ?? -1];
+  if (!format) {
+    throw new IntegrityError(
+      `Cannot decompress ${what}: OpenPGP's algorithm ${algorithm} (3 is bzip2) is not known here. Decrypt it with "gpg -d"`,
+    );
+  }
+  try {
+    for await (const bytes of rest.pipeThrough(new DecompressionStream(format))) yield new Uint8Array(bytes);
+  } catch (cause) {
+    throw cause instanceof IntegrityError ? cause : malformed(what, messageOf(cause));
+  }
+}
+
+function malformed(what: string, why: string): IntegrityError {
+  return new IntegrityError(`Cannot read ${what}: ${why}. Restore another copy or an older backup`);
+}
