@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toBytes } from "./bytes.ts";
 import { makeContext, type RunOptions } from "./context.ts";
-import { findError, IntegrityError, KeyError, messageOf } from "./errors.ts";
+import { findError, IntegrityError, KeyError } from "./errors.ts";
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
 import { wantOf } from "./restore.ts";
 import type { Context, Files, Store, Stored, U8 } from "./stage.ts";
@@ -97,11 +97,13 @@ function assertTree(argv: readonly string[], cwd: string, context: Context): Pro
     const child = execFile(program, args, options, (error, stdout, stderr) => {
       if (!error) return resolve();
       const said = `${stdout}${stderr}`.trim().slice(-500);
-      reject(
-        new Error(`The drill's assertion "${argv.join(" ")}" failed: ${said || messageOf(error)}`, {
-          cause: error,
-        }),
-      );
+      const how = error.code === "ENOENT"
+        ? `there is no program "${program}". Check the plan's drill.assert`
+        : `it ended with ${error.signal ?? `exit code ${error.code}`}`;
+      const text = `The drill's assertion "${argv.join(" ")}" does not hold: ${how}${
+        said ? `: ${said}` : ""
+      }`;
+      reject(new Error(text, { cause: error }));
     });
     child.stdin?.end();
   });

@@ -71,12 +71,16 @@ export async function find(plan: Plan, id: string, context: Context): Promise<St
   for (const { store, catalog } of catalogs) {
     const shelved = catalog.backups.find((backup) => backup.id === wanted);
     state ??= shelved?.state;
-    if (shelved?.state === "complete" || shelved?.state === "damaged") {
+    if (shelved?.state !== "complete" && shelved?.state !== "damaged") continue;
+    try {
       copies.push({ store, receipt: (await readReceipt(store, wanted, shelf)).bytes });
+    } catch (error) {
+      errors.push(error);
+      if (catalogs.length > 1) context.log.warn("copy", messageOf(error));
     }
   }
   if (copies.length > 0) return { kind: "stored", id: wanted, shelf, copies, failures: [] };
-  throw missing(wanted, where, state);
+  throw errors[0] ?? missing(wanted, where, state);
 }
 
 function newestOf(catalogs: readonly Catalog[]): string | undefined {

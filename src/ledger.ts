@@ -27,6 +27,8 @@ interface Node extends Head {
 export interface Ledger {
   /** The newest prune receipt, where the walk starts. */
   readonly base: (Head & { readonly receipt: PruneReceipt }) | undefined;
+  /** Receipts that are there and cannot be read: damaged, renamed or swapped. */
+  readonly unreadable: readonly { readonly id: string; readonly why: string }[];
   /** Digests of receipts that a prune read here has removed. */
   readonly gone: ReadonlySet<string>;
   /** Every receipt that the base does not list, the base included. */
@@ -49,8 +51,8 @@ export async function readReceipt(
   id: string,
   shelf: Shelf,
 ): Promise<{ bytes: U8; receipt: Receipt }> {
-  const key = shelf.naming.parse(id) ? id + RECEIPT : id;
-  const bytes = await readAll(await store.get(key), RECEIPT_LIMIT, `the receipt "${key}"`);
+  const key = receiptKey(id, shelf);
+  const bytes = await readBytes(store, key);
   const receipt = decodeReceipt(bytes, id);
   if (receipt.id !== id || receipt.name !== shelf.name) {
     throw new IntegrityError(
@@ -59,6 +61,15 @@ export async function readReceipt(
     );
   }
   return { bytes, receipt };
+}
+
+/** The key of a receipt: an event's id is its key. */
+function receiptKey(id: string, shelf: Shelf): string {
+  return shelf.naming.parse(id) ? id + RECEIPT : id;
+}
+
+async function readBytes(store: Store, key: string): Promise<U8> {
+  return await readAll(await store.get(key), RECEIPT_LIMIT, `the receipt "${key}"`);
 }
 
 /** Reads what a writer needs; receipts it has read before come from the host's memory. */
@@ -72,29 +83,42 @@ export async function readLedger(
   const newest = catalog.events.findLast((event) => event.event === "prune");
   let base: Ledger["base"];
   const nodes: Node[] = [];
+  const unreadable: { id: string; why: string }[] = [];
   if (newest) {
-    const { bytes, receipt } = await readReceipt(store, newest.key, shelf);
-    if (receipt.event !== "prune") {
-      throw new IntegrityError(`Cannot read "${newest.key}": it is not a prune's receipt`);
+    try {
+      const { bytes, receipt } = await readReceipt(store, newest.key, shelf);
+      if (receipt.event !== "prune") {
+        throw new IntegrityError(`Cannot read "${newest.key}": it is not a prune's receipt`);
+      }
+      base = { id: newest.key, sha256: sha256(bytes), receipt };
+      nodes.push({ id: base.id, sha256: base.sha256, parents: receipt.parents });
+    } catch (error) {
+      if (!(error instanceof IntegrityError)) throw error;
+      unreadable.push({ id: newest.key, why: error.message });
     }
-    base = { id: newest.key, sha256: sha256(bytes), receipt };
-    nodes.push({ id: base.id, sha256: base.sha256, parents: receipt.parents });
   }
   const covered = new Set(base?.receipt.live.map((item) => item.id));
   const gone = new Set(base?.receipt.tombstones.map((item) => item.sha256));
   for (const id of receiptIds(catalog)) {
-    if (id === base?.id || covered.has(id)) continue;
+    if (id === newest?.key || covered.has(id)) continue;
     const seen = known[id];
-    if (seen) nodes.push({ id, ...seen });
-    else {
+    if (seen) {
+      nodes.push({ id, ...seen });
+      continue;
+    }
+    try {
       const { bytes, receipt } = await readReceipt(store, id, shelf);
       nodes.push({ id, sha256: sha256(bytes), parents: receipt.parents });
       if (receipt.event === "prune") { for (const item of receipt.tombstones) gone.add(item.sha256); }
+    } catch (error) {
+      if (!(error instanceof IntegrityError)) throw error;
+      unreadable.push({ id, why: error.message });
     }
   }
   const named = new Set(nodes.flatMap((node) => node.parents));
   return {
     base,
+    unreadable,
     gone,
     nodes,
     heads: nodes.filter((node) => !named.has(node.sha256)).map(({ id, sha256 }) => ({ id, sha256 })),
@@ -134,6 +158,7 @@ export async function audit(store: Store, shelf: Shelf, catalog: Catalog, state:
       problems.push(`the receipt before "${node.id}" (${parent.slice(0, 12)}...) is gone`);
     }
   }
+  for (const { why } of ledger.unreadable) problems.push(why);
   const remembered = await recall(state, store, shelf) !== undefined;
   for (const head of await lostHeads(state, store, shelf, ledger)) {
     problems.push(`"${head.id}" is gone, which this host had seen`);
@@ -204,7 +229,7 @@ export async function acceptLedger(store: Store, shelf: Shelf, context: Context)
   const ledger = await readLedger(store, shelf, catalog);
   const present = new Set(receiptIds(catalog));
   const live: Head[] = [];
-  for (const id of present) live.push(headOf(id, (await readReceipt(store, id, shelf)).bytes));
+  for (const id of present) live.push(headOf(id, await readBytes(store, receiptKey(id, shelf))));
   const kept = (ledger.base?.receipt.live ?? []).filter((item) => !present.has(item.id));
   const lost = [...kept, ...await lostHeads(context.state, store, shelf, ledger)];
   await appendEvent(store, shelf, context, "prune", (id, parents) => ({

@@ -5,7 +5,7 @@
  * @module
  */
 import { labelled } from "./bytes.ts";
-import type { Context, Part, Pipeline, Stage } from "./stage.ts";
+import type { Context, Part, Pipeline, Stage, Verb } from "./stage.ts";
 
 /** Starts a chain with its first stage. */
 export function pipeline<In, Out>(first: Stage<In, Out>): Pipeline<In, Out> {
@@ -16,8 +16,33 @@ function chain<In, Out>(stage: Stage<In, Out>, stages: readonly Part[]): Pipelin
   return {
     ...stage,
     stages,
-    pipe: (next) => chain(join(stage, named(next)), [...stages, next]),
+    pipe: (next) => {
+      checkOrder(stages.at(-1), next);
+      return chain(join(stage, named(next)), [...stages, next]);
+    },
   };
+}
+
+/** What may follow what; types say it first, but a plan may be loaded without being checked. */
+const NEXT: Readonly<Record<Verb, readonly Verb[]>> = {
+  collect: ["archive"],
+  archive: ["compress", "encrypt"],
+  compress: ["compress", "encrypt"],
+  encrypt: ["sign", "upload"],
+  sign: ["sign", "upload"],
+  upload: ["prune"],
+  prune: ["prune"],
+};
+
+/** Stages without a verb, and chains of several, say nothing of their order. */
+function checkOrder(before: Part | undefined, next: Part): void {
+  if (!before?.verb || !next.verb || NEXT[before.verb].includes(next.verb)) return;
+  throw new TypeError(
+    `Cannot put "${next.name}" (${next.verb}) after "${before.name}" (${before.verb}): after ${before.verb} comes ` +
+      `${
+        NEXT[before.verb].join(" or ")
+      }. The order is collect, archive, compress, encrypt, sign, upload, prune`,
+  );
 }
 
 function join<A, B, C>(first: Stage<A, B>, second: Stage<B, C>): Stage<A, C> {

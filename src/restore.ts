@@ -6,10 +6,10 @@
 import { resolve } from "node:path";
 import { label, toBytes } from "./bytes.ts";
 import { everything, makeContext, type RunOptions } from "./context.ts";
-import { messageOf, NotFoundError } from "./errors.ts";
+import { findError, IntegrityError, messageOf, NotFoundError, StoreError } from "./errors.ts";
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
 import type { BackupReceipt } from "./receipt.ts";
-import type { Bytes, Conflict, Context, Limits, RestoreAction, Sealed, U8, Want } from "./stage.ts";
+import type { Bytes, Conflict, Context, Limits, RestoreAction, Sealed, Stored, U8, Want } from "./stage.ts";
 
 /** What to restore, and how. */
 export interface RestoreOptions extends RunOptions {
@@ -80,8 +80,23 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
   const stored = await find(plan, options.id ?? "latest", first);
   const context: Context = { ...first, want: wantOf({ ...options, report }, receiptOf(stored)) };
   context.progress({ phase: "restore", bytes: 0, totalBytes: receiptOf(stored).contents.bytes });
-  await plan.undo(stored, context);
+  await undoAnyCopy(plan, stored, context);
   return { id: stored.id, entries: entries - skipped, skipped, bytes, warnings: { ...context.warnings() } };
+}
+
+/** Restores from the first copy that is whole. Nothing at the target has changed when one turns out not to be. */
+async function undoAnyCopy(plan: Plan, stored: Stored, context: Context): Promise<void> {
+  for (const [i, copy] of stored.copies.entries()) {
+    try {
+      await plan.undo({ ...stored, copies: [copy] }, context);
+      return;
+    } catch (error) {
+      const next = stored.copies[i + 1];
+      const damaged = findError(error, IntegrityError) ?? findError(error, StoreError);
+      if (!next || !damaged) throw error;
+      context.log.warn("copy", `${damaged.message}. Going on with the copy in ${next.store.url}`);
+    }
+  }
 }
 
 /** The restore request; with a receipt, the archive may unfold to what the receipt says and no more. */

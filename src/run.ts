@@ -31,7 +31,7 @@ export interface BackupResult {
  * Throws the first failure otherwise, labelled with the stage it came from, and leaves nothing behind.
  */
 export async function backup(plan: Plan, options: RunOptions = {}): Promise<BackupResult> {
-  const context = makeContext(options);
+  const context = { ...makeContext(options), shelf: plan.shelf };
   const stored = await plan.run(undefined, context);
   const receipt = receiptOf(stored);
   const warnings = { ...context.warnings() };

@@ -270,6 +270,8 @@ export interface ByteRange {
 export interface Store {
   /** Where it is, as an absolute path or URL without secrets: what a run prints. */
   readonly url: string;
+  /** The absolute path of its folder, where it is one on this machine: a backup never stores its own store. */
+  readonly folder?: string | undefined;
   /**
    * Writes an object, all or nothing to readers: a failed or cancelled put leaves the key as it was. The stream's length
    * need not be known. Retries per part by itself.
@@ -378,6 +380,8 @@ export interface Context {
   readonly run: string;
   /** Whether to wait for a lease that another run holds. */
   readonly wait: boolean;
+  /** Where the plan's backups lie. */
+  readonly shelf?: Shelf | undefined;
   /** Reports. */
   readonly log: Log;
   /** Progress. */

@@ -7,7 +7,7 @@ import { checkEntries } from "./archive/mod.ts";
 import { sha256 } from "./bytes.ts";
 import { readCatalog } from "./catalog.ts";
 import { makeContext, type RunOptions } from "./context.ts";
-import { findError, IntegrityError, KeyError } from "./errors.ts";
+import { findError, IntegrityError, KeyError, messageOf, StoreError } from "./errors.ts";
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
 import { acceptLedger, appendEvent, audit } from "./ledger.ts";
 import { wantOf } from "./restore.ts";
@@ -51,31 +51,63 @@ export async function verify(plan: Plan, options: VerifyOptions = {}): Promise<V
   let remembered = true;
   let entries: number | undefined;
   let unchecked: KeyError | undefined;
-  for (const copy of stored.copies) {
-    const one: Stored = { ...stored, copies: [copy] };
-    if (options.accept) {
-      for (const { id } of await acceptLedger(copy.store, one.shelf, context)) {
-        context.log.info(`Accepted that "${id}" is gone from ${copy.store.url}`);
+  const errors: unknown[] = [];
+  const verified: string[] = [];
+  for (const store of stored.shelf.stores) {
+    const copy = stored.copies.find((copy) => copy.store === store);
+    try {
+      if (options.accept) await accept(store, stored, context);
+      remembered = await auditStore(store, stored, context) && remembered;
+      if (!copy) {
+        context.log.warn(
+          "behind",
+          `"${stored.id}" is not in ${store.url}: this target has missed it or lost it`,
+        );
+        continue;
       }
-    }
-    remembered = await auditStore(copy.store, one, context) && remembered;
-    if (level === "quick") await quick(plan, one, context);
-    else {
-      const started = Date.now();
-      const result = await full(plan, one, context);
-      entries = result.entries;
-      unchecked = result.unchecked;
-      if (!unchecked) await record(one, context, "verify", { level, entries, ms: Date.now() - started });
+      const one: Stored = { ...stored, copies: [copy] };
+      if (level === "quick") await quick(plan, one, context);
+      else ({ entries, unchecked } = await fullAndRecorded(plan, one, context));
+      verified.push(store.url);
+    } catch (error) {
+      context.signal.throwIfAborted();
+      errors.push(error);
+      if (stored.shelf.stores.length > 1) context.log.warn("copy", `${store.url}: ${messageOf(error)}`);
     }
   }
+  const worst = errors.find((error) => findError(error, IntegrityError)) ?? errors[0];
+  if (worst && (verified.length === 0 || findError(worst, IntegrityError))) throw worst;
   return {
     id: stored.id,
     level,
-    stores: stored.copies.map(({ store }) => store.url),
+    stores: verified,
     entries,
     unchecked,
     ledger: remembered ? "ok" : "cannot tell",
   };
+}
+
+async function accept(store: Store, stored: Stored, context: Context): Promise<void> {
+  for (const { id } of await acceptLedger(store, stored.shelf, context)) {
+    context.log.info(`Accepted that "${id}" is gone from ${store.url}`);
+  }
+}
+
+async function fullAndRecorded(
+  plan: Plan,
+  stored: Stored,
+  context: Context,
+): Promise<{ entries?: number | undefined; unchecked?: KeyError | undefined }> {
+  const started = Date.now();
+  const result = await full(plan, stored, context);
+  if (!result.unchecked) {
+    await record(stored, context, "verify", {
+      level: "full",
+      entries: result.entries,
+      ms: Date.now() - started,
+    });
+  }
+  return result;
 }
 
 async function auditStore(store: Store, stored: Stored, context: Context): Promise<boolean> {
@@ -131,8 +163,22 @@ async function full(
   }
 }
 
-/** Appends the receipt of a proof to the ledger of the copy's store. */
+/** Appends the receipt of a proof to the ledger of the copy's store. A store that cannot be written is a warning: the proof stands. */
 export async function record(
+  stored: Stored,
+  context: Context,
+  event: "verify" | "drill",
+  facts: Record<string, unknown>,
+): Promise<void> {
+  try {
+    await append(stored, context, event, facts);
+  } catch (error) {
+    if (!findError(error, StoreError)) throw error;
+    context.log.warn("record", `The ${event} of "${stored.id}" could not be recorded: ${messageOf(error)}`);
+  }
+}
+
+async function append(
   stored: Stored,
   context: Context,
   event: "verify" | "drill",

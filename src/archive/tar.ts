@@ -59,6 +59,7 @@ export function tar(options: TarOptions = {}): Stage<Files, Archive> {
   };
   return {
     name: "tar",
+    verb: "archive",
     run: (files, context) =>
       Promise.resolve(pack(files, context, fact, deterministic ? mtimeMs ?? 0 : undefined)),
     undo: unpack,

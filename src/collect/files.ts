@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { realpathSync } from "node:fs";
 import { setImmediate } from "node:timers";
 import { withFill } from "../blocks.ts";
 import { label, labelled } from "../bytes.ts";
@@ -83,7 +84,7 @@ export function files(
 
 const NAME = "files";
 
-type Settings = Omit<WalkOptions, "warn"> & { readonly strict: boolean };
+type Settings = Omit<WalkOptions, "warn" | "left" | "avoid"> & { readonly strict: boolean };
 
 function checkOptions(options: FilesOptions): Settings {
   const { include = [], exclude = [], ignoreFiles = [] } = options;
@@ -103,6 +104,20 @@ function checkOptions(options: FilesOptions): Settings {
     excludeCaches,
     strict,
   };
+}
+
+/** The real paths of the plan's stores that are folders here. */
+function storesOf(context: Context): Set<string> {
+  const folders = new Set<string>();
+  for (const { folder } of context.shelf?.stores ?? []) {
+    if (folder === undefined) continue;
+    try {
+      folders.add(realpathSync(folder));
+    } catch {
+      // not there (yet): nothing to leave out
+    }
+  }
+  return folders;
 }
 
 /** Counts for the receipt. */
@@ -182,7 +197,9 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
   async function* entries(): AsyncGenerator<Entry, void, undefined> {
     if (cutAt !== undefined) throw new Error("Cannot collect twice: run the stage anew");
     cutAt = new Date().toISOString();
-    const walk = walker({ ...settings, warn });
+    const left = (path: string): void =>
+      context.log.info(`Left out "${path}": it is the store of this backup`);
+    const walk = walker({ ...settings, warn, left, avoid: storesOf(context) });
     const pause = pauses();
     read = roots.map(realRoot);
     for (const root of read) {

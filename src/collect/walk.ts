@@ -33,6 +33,10 @@ export interface WalkOptions {
   readonly oneFileSystem: boolean;
   /** Whether to leave out what lies beside a CACHEDIR.TAG. */
   readonly excludeCaches: boolean;
+  /** Real paths of folders that are never stored: the stores of the backup itself. */
+  readonly avoid: ReadonlySet<string>;
+  /** Told about each folder that was left out for that reason, by its stored path. */
+  readonly left: (path: string) => void;
   /** Told about each thing that is missing or odd, by its stored path. Must not throw. */
   readonly warn: (kind: WarningKind, path: string, reason: string) => void;
 }
@@ -75,6 +79,7 @@ interface Frame {
 }
 
 function* walk(state: State, source: string, stored: string): Generator<Found | undefined, void, undefined> {
+  if (state.avoid.has(source)) throw new Error("it is the store of this backup. Choose another store");
   const stat = lstatSync(source);
   if (!stat.isDirectory()) {
     const found = file(
@@ -135,6 +140,10 @@ function* release(stack: readonly Frame[]): Generator<Found, void, undefined> {
 function choose(state: State, frame: Frame, { name, kind }: Node): "take" | "look" | "skip" {
   const directory = kind === "directory";
   const path = frame.below + name;
+  if (directory && state.avoid.has(join(frame.source, name))) {
+    state.left(`${frame.stored}/${name}`);
+    return "skip";
+  }
   if (state.exclude?.(path, directory) || frame.rules?.ignores(name, directory)) return "skip";
   if (frame.taken || !state.include || state.include(path, directory)) return "take";
   return directory ? "look" : "skip";

@@ -49,6 +49,7 @@ export function compressor(recipe: Recipe): Stage<Archive, Archive> {
   const fact: StageFact = { verb: "compress", tool, options };
   return {
     name: tool,
+    verb: "compress",
     run: (input) =>
       Promise.resolve({
         ...input,

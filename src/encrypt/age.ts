@@ -51,6 +51,7 @@ export function age(options: AgeOptions): Stage<Archive, Sealed> {
   const recipients = kind === "passphrase" ? ["passphrase"] : [...options.recipients!];
   return {
     name: NAME,
+    verb: "encrypt",
     run: async (input) => {
       const to = kind === "passphrase" ? [scryptRecipient(await newPassphrase(options))] : recipients;
       // One after the other: a passphrase takes 256 MiB each time.
@@ -81,6 +82,7 @@ export function age(options: AgeOptions): Stage<Archive, Sealed> {
 export function detect(options: DetectOptions = {}): Stage<Archive, Sealed> {
   return {
     name: "detect",
+    verb: "encrypt",
     run: () =>
       Promise.reject(
         new TypeError("Cannot encrypt: detect() only restores. Use encrypt.age or encrypt.plaintext"),

@@ -20,6 +20,7 @@ const STEP = 1024 * 1024;
 export function plaintext(): Stage<Archive, Sealed> {
   return {
     name: NAME,
+    verb: "encrypt",
     run: ({ suffix, body, index, facts, proof }) =>
       Promise.resolve({
         kind: "sealed",

@@ -5,10 +5,10 @@
  */
 import { sha256 } from "../bytes.ts";
 import { type Catalog, readCatalog } from "../catalog.ts";
-import { messageOf } from "../errors.ts";
+import { IntegrityError, messageOf } from "../errors.ts";
 import { appendEvent, type Head, readLedger, readReceipt } from "../ledger.ts";
 import type { Receipt } from "../receipt.ts";
-import type { Context, Shelf, Stage, Store, Stored, Verdict } from "../stage.ts";
+import type { Context, Shelf, Stage, Store, Stored, U8, Verdict } from "../stage.ts";
 import { acquireLease } from "../store/lease.ts";
 import { removeBackup, sweep } from "../sweep.ts";
 import { type Candidate, keep } from "./keep.ts";
@@ -57,14 +57,17 @@ async function pruneStore(
   context: Context,
 ): Promise<Verdict[]> {
   if (!confirm) {
-    return await retained(store, decide(store, shelf, policy, await readShelf(store, shelf), context.now));
+    return await retained(
+      store,
+      decide(store, shelf, policy, await readShelf(store, shelf, context), context.now),
+    );
   }
   const { run, signal, log, wait } = context;
   const lease = await acquireLease(store, shelf.name, { run, signal, log, wait });
   try {
     const before = await readCatalog(store, shelf);
     await sweep(store, before, await readLedger(store, shelf, before), context, Infinity);
-    const contents = await readShelf(store, shelf);
+    const contents = await readShelf(store, shelf, context);
     const verdicts = await retained(store, decide(store, shelf, policy, contents, context.now));
     await remove(store, shelf, contents, verdicts, context);
     return verdicts;
@@ -84,21 +87,39 @@ interface Contents {
   readonly bases: ReadonlyMap<string, string>;
 }
 
-async function readShelf(store: Store, shelf: Shelf): Promise<Contents> {
+async function readShelf(store: Store, shelf: Shelf, context: Context): Promise<Contents> {
   const catalog = await readCatalog(store, shelf);
   const heads = new Map<string, Head>();
   const events = new Map<string, { head: Head; receipt: Receipt }>();
   const bases = new Map<string, string>();
   for (const { id } of catalog.backups.filter((backup) => backup.state === "complete")) {
-    const { bytes, receipt } = await readReceipt(store, id, shelf);
-    heads.set(id, { id, sha256: sha256(bytes) });
-    if (receipt.event === "backup" && receipt.contents.base) bases.set(id, receipt.contents.base);
+    const read = await readOrWarn(store, id, shelf, context);
+    if (!read) continue; // evidence: it stays, and no rule counts it
+    heads.set(id, { id, sha256: sha256(read.bytes) });
+    if (read.receipt.event === "backup" && read.receipt.contents.base) {
+      bases.set(id, read.receipt.contents.base);
+    }
   }
   for (const { key } of catalog.events) {
-    const { bytes, receipt } = await readReceipt(store, key, shelf);
-    events.set(key, { head: { id: key, sha256: sha256(bytes) }, receipt });
+    const read = await readOrWarn(store, key, shelf, context);
+    if (read) events.set(key, { head: { id: key, sha256: sha256(read.bytes) }, receipt: read.receipt });
   }
   return { catalog, heads, events, bases };
+}
+
+async function readOrWarn(
+  store: Store,
+  id: string,
+  shelf: Shelf,
+  context: Context,
+): Promise<{ bytes: U8; receipt: Receipt } | undefined> {
+  try {
+    return await readReceipt(store, id, shelf);
+  } catch (error) {
+    if (!(error instanceof IntegrityError)) throw error;
+    context.log.warn("evidence", error.message);
+    return undefined;
+  }
 }
 
 function decide(

@@ -47,6 +47,7 @@ export function directory(path: string, options: DirectoryOptions = {}): Store {
   const swept = new Set<string>();
   return {
     url: root.path,
+    folder: root.path,
     put: async (key, body, putOptions = {}) => {
       const target = { root, key, path: pathOf(root, key) };
       const folder = dirname(target.path);

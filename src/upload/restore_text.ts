@@ -26,7 +26,7 @@ export function restoreText(name: string, suffix: string, facts: FactSheet): str
     "# Copy the archive and the files beside it into one folder, go there, and run the lines below in a shell.",
     "",
     "# The newest archive here; or name another one.",
-    `BACKUP=\${BACKUP:-$(ls ${name}_*${suffix} | tail -n 1)}`,
+    `BACKUP=\${BACKUP:-$(ls ${name}_[0-9][0-9][0-9][0-9]-*T*Z${suffix} | tail -n 1)}`,
     ...(keyed
       ? [
         "# The file that holds the private key (age identity).",

@@ -4,11 +4,13 @@
  *
  * @module
  */
+import { realpathSync } from "node:fs";
 import { newestComplete, readCatalog } from "../catalog.ts";
-import { BusyError, ExistsError, messageOf, StoreError } from "../errors.ts";
+import { BusyError, ConfigError, ExistsError, IntegrityError, messageOf, StoreError } from "../errors.ts";
 import { formatBytes } from "../bytes.ts";
-import { type Ledger, readLedger, readReceipt } from "../ledger.ts";
+import { type Ledger, lostHeads, readLedger, readReceipt } from "../ledger.ts";
 import { checkName, formatTime, standardNaming } from "../name.ts";
+import type { BackupReceipt } from "../receipt.ts";
 import type { Context, Naming, Sealed, Shelf, Signer, Stage, Store, Stored } from "../stage.ts";
 import { acquireLease, type Lease } from "../store/lease.ts";
 import { download } from "./download.ts";
@@ -50,6 +52,7 @@ export function upload(options: UploadOptions): Stage<Sealed, Stored> {
 }
 
 async function store(sealed: Sealed, context: Context, shelf: Shelf, graceMs: number): Promise<Stored> {
+  checkFolders(shelf.stores);
   const { leases, waited, refused } = await lease(context, shelf);
   try {
     const id = await chooseId(sealed, context, shelf, waited);
@@ -149,15 +152,51 @@ async function openTarget(
           `${formatBytes(lastBytes)}. Free some space, or prune`,
       );
     }
-    if (last) {
-      const { receipt } = await readReceipt(store, last.id, shelf);
-      if (receipt.event === "backup") {
-        context.progress({ phase: "collect", bytes: 0, totalBytes: receipt.contents.bytes });
-      }
-    }
-    return { store, ledger, written: [] };
+    await sayEvidence(store, shelf, ledger, context);
+    const before = last && await readBefore(store, last.id, shelf);
+    if (before) context.progress({ phase: "collect", bytes: 0, totalBytes: before.contents.bytes });
+    return { store, ledger, before, written: [] };
   } catch (error) {
     return { store, ledger, written: [], error: error as Error };
+  }
+}
+
+/** What is missing or unreadable does not stop a new backup, but is said. */
+async function sayEvidence(store: Store, shelf: Shelf, ledger: Ledger, context: Context): Promise<void> {
+  for (const { id } of await lostHeads(context.state, store, shelf, ledger)) {
+    context.log.warn(
+      "evidence",
+      `"${id}" was in ${store.url} and is gone; no prune removed it. Run verify, and look into it`,
+    );
+  }
+  for (const { why } of ledger.unreadable) context.log.warn("evidence", why);
+}
+
+/** The receipt of the backup before, where it can be read. */
+async function readBefore(store: Store, id: string, shelf: Shelf): Promise<BackupReceipt | undefined> {
+  try {
+    const { receipt } = await readReceipt(store, id, shelf);
+    return receipt.event === "backup" ? receipt : undefined;
+  } catch (error) {
+    if (error instanceof IntegrityError) return undefined; // told by sayEvidence
+    throw error;
+  }
+}
+
+/** Two targets that are one folder would wait for each other's lease. */
+function checkFolders(stores: readonly Store[]): void {
+  const seen = new Map<string, string>();
+  for (const { folder, url } of stores) {
+    let real: string;
+    try {
+      if (folder === undefined) continue;
+      real = realpathSync(folder);
+    } catch {
+      continue; // not there yet
+    }
+    const other = seen.get(real);
+    if (other !== undefined) throw new ConfigError(`Cannot upload: ${other} and ${url} are the same folder`);
+    seen.set(real, url);
   }
 }
 

@@ -21,6 +21,8 @@ export interface Target {
   readonly store: Store;
   /** Its ledger before this run. */
   readonly ledger: Ledger | undefined;
+  /** The receipt of the backup before this one, where there is one that can be read. */
+  readonly before?: BackupReceipt | undefined;
   /** Keys that this run has created, in order. */
   readonly written: string[];
   /** Why it failed; nothing more is written to it. */
@@ -68,6 +70,7 @@ export async function writeBackup(job: Job): Promise<void> {
     if (sealed.index) objects.push(await putStream(job, INDEX, sealed.index.read()));
     const facts = sealed.facts();
     await putRestoreText(job, facts);
+    sayOtherKeys(job, facts);
     const completedAt = new Date().toISOString();
     for (const target of targets) {
       await attempt(
@@ -154,6 +157,22 @@ async function attempt(target: Target, step: () => Promise<void>, stream?: Bytes
   }
 }
 
+/** A backup that none of the keys before can read is right after a rotation, and a lost key's first sign otherwise. */
+function sayOtherKeys({ targets, context }: Job, facts: FactSheet): void {
+  const mine = facts.recipients ?? [];
+  const before = targets.find((target) => target.before)?.before?.recipients ?? [];
+  if (mine.length === 0 || before.length === 0 || before.some((recipient) => mine.includes(recipient))) {
+    return;
+  }
+  context.log.warn(
+    "recipients",
+    `None of the keys that read the backup before can read this one: it went to ${
+      before.join(", ")
+    }, this one goes to ` +
+      `${mine.join(", ")}. If you did not change keys, find the old one now`,
+  );
+}
+
 /** Makes the backup visible in one target. */
 async function commit(
   job: Job,
@@ -172,7 +191,7 @@ async function commit(
   await create(target, id + RECEIPT, receipt);
   target.receipt = receipt;
   const head: Head = headOf(id, receipt);
-  const ledger = target.ledger ?? { base: undefined, gone: new Set(), nodes: [], heads: [] };
+  const ledger = target.ledger ?? { base: undefined, unreadable: [], gone: new Set(), nodes: [], heads: [] };
   const nodes = [...ledger.nodes, { ...head, parents }];
   await remember(context.state, target.store, shelf, { ...ledger, nodes }, [head]);
 }
