@@ -7,9 +7,9 @@
  * @module
  */
 import * as fs from "node:fs";
-import { type Views, viewsOf } from "../blocks.ts";
 import { IntegrityError, StoreError } from "../errors.ts";
-import type { Entry, U8 } from "../stage.ts";
+import type { Entry } from "../stage.ts";
+import { writeContent } from "./content.ts";
 import { ownerOf, type Owners } from "./owner.ts";
 import { parentOf, quote } from "./select.ts";
 
@@ -90,7 +90,7 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
       throw fault(entry.path, cause);
     }
     try {
-      await write(fd, entry, tick);
+      await writeContent({ fd, path: abs(path), fault: (cause) => fault(entry.path, cause) }, entry, tick);
       own(entry, owners, (uid, gid) => fs.fchownSync(fd, uid, gid));
       const mode = allowed(entry.mode, owners);
       // The kernel took the umask off; and a change of owner drops set-uid bits.
@@ -153,38 +153,6 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
       for (const path of paths) settle(abs(path), folders.get(path)!.meta, owners);
     },
   };
-}
-
-async function write(fd: number, entry: Entry, tick: (bytes: number) => Promise<void>): Promise<void> {
-  const { body } = entry;
-  let size = 0;
-  if (body instanceof Uint8Array) {
-    size = body.length;
-    guard(entry.path, () => writeAll(fd, body));
-  } else if (body) {
-    const next = viewsOf(body);
-    for await (const chunk of next ? each(next) : body()) {
-      size += chunk.length;
-      if (size > entry.bytes) break;
-      guard(entry.path, () => writeAll(fd, chunk));
-      await tick(chunk.length);
-    }
-  }
-  if (size !== entry.bytes) {
-    throw new IntegrityError(
-      `Cannot restore ${quote(entry.path)}: its content is ${
-        size > entry.bytes ? "longer" : "shorter"
-      } than the ${entry.bytes} bytes its header says`,
-    );
-  }
-}
-
-async function* each(next: Views): AsyncGenerator<U8, void, undefined> {
-  for (let part: U8 | undefined; (part = await next());) yield part;
-}
-
-function writeAll(fd: number, bytes: U8): void {
-  for (let at = 0; at < bytes.length;) at += fs.writeSync(fd, bytes, at, bytes.length - at);
 }
 
 function makeLink(path: string, entry: Entry, owners: Owners | undefined): void {

@@ -58,7 +58,11 @@ async function* expanded(source: SourceReader, options: ExpandOptions): AsyncGen
   }
   const pool = createPool(options.pool);
   try {
-    yield* inOrder(walk({ input, pool, guard, what, table }), READ_AHEAD_BYTES, source);
+    yield* inOrder(
+      walk({ input, pool, guard, what, table, room: { bytes: 512 * 1024 } }),
+      READ_AHEAD_BYTES,
+      source,
+    );
   } finally {
     pool.close();
   }

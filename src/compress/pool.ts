@@ -22,7 +22,7 @@ export interface Pool {
 export interface PoolOptions {
   /** Most workers. Default: one per core, at most 4; none on a single core. */
   readonly workers?: number | undefined;
-  /** Bytes (the larger of both sides of a job) done on the calling thread; workers start at half of them. Default 8 MiB. */
+  /** Bytes (the larger of both sides of a job) done on the calling thread before workers start. Default 8 MiB. */
   readonly inlineBytes?: number | undefined;
   /** The worker's module. Default `worker.ts` beside this file. */
   readonly url?: URL | undefined;
@@ -47,12 +47,12 @@ export function createPool(options: PoolOptions = {}): Pool {
 
   async function run(job: Job): Promise<U8> {
     seen += Math.max(job.bytes.length, job.op === "unzstd" ? job.value : 0);
-    if (state === "inline" && size > 0 && seen > inlineBytes / 2 && mayLoad(url)) {
+    if (state === "inline" && size > 0 && seen > inlineBytes && mayLoad(url)) {
       state = "workers";
       while (hands.length < size) hands.push(hire(url));
     }
-    let hand = seen > inlineBytes ? idlest(hands) : undefined;
-    while (!hand && seen > inlineBytes && hands.some(isStarting)) {
+    let hand = idlest(hands);
+    while (!hand && hands.some(isStarting)) {
       await Promise.race(hands.filter(isStarting).map(({ started }) => started.promise));
       hand = idlest(hands);
     }

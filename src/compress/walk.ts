@@ -42,6 +42,8 @@ export interface Walk {
   readonly guard: Guard;
   /** The object's name in messages. */
   readonly what: string;
+  /** Room for the next packed frame in bytes: a guess. */
+  readonly room: { bytes: number };
   /** Whether an object without a seek table is not complete. */
   readonly table: boolean;
 }
@@ -112,7 +114,7 @@ async function whole(job: Walk, header: FrameHeader, size: number, index: number
   const start = job.input.taken();
   // No encoder makes a frame much larger than its content; a stream of empty blocks would have no end.
   const most = size + (size >> 1) + MAX_BLOCK_BYTES;
-  let frame = new Uint8Array(Math.min(most, 64 * 1024 + (size >> 1)));
+  let frame = new Uint8Array(Math.min(most, job.room.bytes));
   let fill = 0;
   for await (const length of sections(job, header, index)) {
     if (fill + length > most) throw fault(job, `frame ${index} is far larger than its content`);
@@ -124,6 +126,8 @@ async function whole(job: Walk, header: FrameHeader, size: number, index: number
     await exactly(job, frame.subarray(fill, fill + length), index);
     fill += length;
   }
+  // Frames are much like the one before.
+  job.room.bytes = fill + (fill >> 4) + MAX_BLOCK_BYTES;
   job.guard.count(size, job.input.taken());
   const bytes = job.pool.run({ op: "unzstd", bytes: frame.subarray(0, fill), value: size })
     .catch((cause) => {

@@ -1,0 +1,80 @@
+/**
+ * Writes a file's content: small ones at once, long ones on another thread while what comes next is read, decrypted and unpacked.
+ *
+ * @module
+ */
+import * as fs from "node:fs";
+import { type Views, viewsOf } from "../blocks.ts";
+import { IntegrityError } from "../errors.ts";
+import type { Entry, U8 } from "../stage.ts";
+import { quote } from "./select.ts";
+
+/** The file, just made, still empty. */
+export interface Target {
+  /** Open for writing. */
+  readonly fd: number;
+  /** Where it is. Nothing on the way is a link. */
+  readonly path: string;
+  /** The error for what the system said while writing; the source's own errors pass as they are. */
+  readonly fault: (cause: unknown) => Error;
+}
+
+/** Writes the entry's content. `tick` is awaited between chunks. Throws {@linkcode IntegrityError} unless it has the promised length. */
+export async function writeContent(
+  target: Target,
+  entry: Entry,
+  tick: (bytes: number) => Promise<void>,
+): Promise<void> {
+  const { body } = entry;
+  let size = 0;
+  if (body instanceof Uint8Array) {
+    size = body.length;
+    write(target, body);
+  } else if (body) {
+    using file = openBeside(target.path);
+    const next = viewsOf(body);
+    for await (const chunk of next ? each(next) : body()) {
+      size += chunk.length;
+      if (size > entry.bytes) break;
+      if (file) await writeBeside(file, target, chunk);
+      else write(target, chunk);
+      await tick(chunk.length);
+    }
+  }
+  if (size !== entry.bytes) {
+    throw new IntegrityError(
+      `Cannot restore ${quote(entry.path)}: its content is ${
+        size > entry.bytes ? "longer" : "shorter"
+      } than the ${entry.bytes} bytes its header says`,
+    );
+  }
+}
+
+async function* each(next: Views): AsyncGenerator<U8, void, undefined> {
+  for (let part: U8 | undefined; (part = await next());) yield part;
+}
+
+/** A second handle, because those of node:fs write on this thread. Undefined for a mode that does not allow it. */
+function openBeside(path: string): Deno.FsFile | undefined {
+  try {
+    return Deno.openSync(path, { write: true });
+  } catch {
+    return undefined;
+  }
+}
+
+async function writeBeside(file: Deno.FsFile, { fault }: Target, bytes: U8): Promise<void> {
+  try {
+    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+  } catch (cause) {
+    throw fault(cause);
+  }
+}
+
+function write({ fd, fault }: Target, bytes: U8): void {
+  try {
+    for (let at = 0; at < bytes.length;) at += fs.writeSync(fd, bytes, at, bytes.length - at);
+  } catch (cause) {
+    throw fault(cause);
+  }
+}
