@@ -38,14 +38,21 @@ export type Ask = <T>(request: AskRequest, read: (answer: Answer) => T) => Promi
 export class PeerError extends Error {
   /** Whether asking again can help. */
   readonly again: boolean;
+  /** The answer's status, when there was one. */
+  readonly status: number | undefined;
   /** Pause that the peer has asked for, in milliseconds. */
   readonly pauseMs: number | undefined;
   /** A reason that completes "the peer failed: ...". */
-  constructor(message: string, again: boolean, pauseMs?: number, cause?: unknown) {
-    super(message, { cause });
+  constructor(
+    message: string,
+    again: boolean,
+    facts: { readonly pauseMs?: number | undefined; readonly status?: number; readonly cause?: unknown } = {},
+  ) {
+    super(message, { cause: facts.cause });
     this.name = "PeerError";
     this.again = again;
-    this.pauseMs = pauseMs;
+    this.pauseMs = facts.pauseMs;
+    this.status = facts.status;
   }
 }
 
@@ -87,8 +94,8 @@ export function asker(options: AskOptions): Ask {
 
 function reasonOf(error: unknown): PeerError {
   if (error instanceof PeerError) return error;
-  if (error instanceof SyntaxError) return new PeerError(`it sent ${error.message}`, true, undefined, error);
-  return new PeerError(messageOf(error), true, undefined, error);
+  if (error instanceof SyntaxError) return new PeerError(`it sent ${error.message}`, true, { cause: error });
+  return new PeerError(messageOf(error), true, { cause: error });
 }
 
 async function once(request: AskRequest, options: AskOptions): Promise<Answer> {
@@ -112,9 +119,9 @@ async function once(request: AskRequest, options: AskOptions): Promise<Answer> {
     throw statusError(response, body);
   } catch (error) {
     if (timer.signal.aborted && !options.signal.aborted) {
-      throw new PeerError(`no whole answer within ${requestTimeoutMs / 1000} s`, true, undefined, error);
+      throw new PeerError(`no whole answer within ${requestTimeoutMs / 1000} s`, true, { cause: error });
     }
-    if (error instanceof TypeError) throw new PeerError(networkReason(error), true, undefined, error);
+    if (error instanceof TypeError) throw new PeerError(networkReason(error), true, { cause: error });
     throw error;
   } finally {
     clearTimeout(timeout);
@@ -137,7 +144,9 @@ async function readBody(response: Response, received: (bytes: number) => void): 
 function refusePages(response: Response): void {
   const type = response.headers.get("content-type") ?? "";
   if (type.includes("html")) {
-    throw new PeerError(`it answered with a web page (${type}): is the address right?`, false);
+    throw new PeerError(`it answered with a web page (${type}): is the address right?`, false, {
+      status: response.status,
+    });
   }
 }
 
@@ -148,11 +157,21 @@ function statusError(response: Response, body: U8): PeerError {
   const where = status >= 300 && status < 400 ? " (it points elsewhere: use that address)" : "";
   const again = status >= 500 || status === 429 || status === 408;
   const seconds = Number(response.headers.get("retry-after") ?? NaN);
-  return new PeerError(
-    `it answered ${status}${where}${text}`,
-    again,
-    Number.isFinite(seconds) ? seconds * 1000 : undefined,
-  );
+  const pauseMs = Number.isFinite(seconds) ? seconds * 1000 : undefined;
+  return new PeerError(`it answered ${status}${where}${text}${clockGap(response)}`, again, {
+    pauseMs,
+    status,
+  });
+}
+
+/** A refusal may come of clocks: by how much they differ, where it is more than a request takes. */
+function clockGap(response: Response): string {
+  const { status, headers } = response;
+  const gap = (Date.parse(headers.get("date") ?? "") - Date.now()) / 1000;
+  if ((status !== 401 && status !== 403) || !(Math.abs(gap) > 20)) return "";
+  return `. Its clock is ${Math.round(Math.abs(gap))} s ${
+    gap > 0 ? "ahead of" : "behind"
+  } this machine's: set both`;
 }
 
 /** The innermost reason; the outer ones repeat the address, which may hold a secret. */
