@@ -38,15 +38,18 @@ export async function encryptCfb(key: Uint8Array): Promise<CfbStep> {
 }
 
 /** Decrypts from a zero IV: every keystream block is the encryption of a ciphertext block that is at hand, all at once. */
-export function decryptCfb(key: Uint8Array): CfbStep {
+export function decryptCfb(key: Uint8Array): { readonly step: CfbStep; readonly close: () => void } {
   const ecb = createCipheriv(`aes-${key.length * 8}-ecb`, key, null);
   ecb.setAutoPadding(false);
-  return (step) => {
-    const late = step.subarray(0, wholeBlocks(step.length - BLOCK));
-    const stream = ecb.update(late);
-    return Promise.resolve(
-      xored(step.subarray(BLOCK), stream.byteOffset % 4 === 0 ? stream as U8 : new Uint8Array(stream)),
-    );
+  return {
+    step: (step) => {
+      const late = step.subarray(0, wholeBlocks(step.length - BLOCK));
+      const stream = ecb.update(late);
+      return Promise.resolve(
+        xored(step.subarray(BLOCK), stream.byteOffset % 4 === 0 ? stream as U8 : new Uint8Array(stream)),
+      );
+    },
+    close: () => void ecb.final(),
   };
 }
 

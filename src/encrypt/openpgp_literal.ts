@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { Readable } from "node:stream";
+import { createInflate, createInflateRaw } from "node:zlib";
 import { toBytes } from "../bytes.ts";
-import { IntegrityError, messageOf } from "../errors.ts";
+import { findError, IntegrityError, messageOf } from "../errors.ts";
 import { HEADER_MOST, newLength, packetHeader } from "../openpgp/packets.ts";
 import type { U8 } from "../stage.ts";
 import { type Intake, intake } from "./intake.ts";
@@ -16,7 +18,7 @@ const MARKER = 10;
 const LITERAL = 11;
 const PADDING = 21;
 const STEP = 2 ** 20;
-const FORMATS: Readonly<Record<number, CompressionFormat>> = { 1: "deflate-raw", 2: "deflate" };
+const INFLATE = { 1: createInflateRaw, 2: createInflate } as const;
 
 /**
  * The content of the literal packet. Signatures inside are passed over: who signed is for detached signatures to say. The last
@@ -95,16 +97,22 @@ async function* expanded(input: Intake, what: string): AsyncGenerator<U8, void, 
     for await (const bytes of rest) yield bytes;
     return;
   }
-  const format = FORMATS[algorithm ?? -1];
-  if (!format) {
+  if (algorithm !== 1 && algorithm !== 2) {
     throw new IntegrityError(
       `Cannot decompress ${what}: OpenPGP's algorithm ${algorithm} (3 is bzip2) is not known here. Decrypt it with "gpg -d"`,
     );
   }
+  // Sequoia pads behind the end of the compressed data; the literal packet inside says whether that was complete.
+  const inflated = INFLATE[algorithm]();
+  const source = Readable.fromWeb(rest as never);
+  source.on("error", (cause) => inflated.destroy(cause));
   try {
-    for await (const bytes of rest.pipeThrough(new DecompressionStream(format))) yield new Uint8Array(bytes);
+    for await (const bytes of source.pipe(inflated)) yield new Uint8Array(bytes as Uint8Array);
   } catch (cause) {
-    throw cause instanceof IntegrityError ? cause : malformed(what, messageOf(cause));
+    throw findError(cause, IntegrityError) ?? malformed(what, messageOf(cause));
+  } finally {
+    source.destroy();
+    inflated.destroy();
   }
 }
 

@@ -156,15 +156,20 @@ async function* authentic(
 }
 
 async function* clearSteps(key: Uint8Array, cipher: Intake): AsyncGenerator<U8, void, undefined> {
-  const decrypt = decryptCfb(key);
+  const { step: decrypt, close } = decryptCfb(key);
   const step = new Uint8Array(BLOCK + STEP);
-  for (;;) {
-    const bytes = await cipher.take(STEP, step.subarray(BLOCK));
-    if (bytes.length === 0) return;
-    if (bytes.buffer !== step.buffer) step.set(bytes, BLOCK);
-    const clear = await decrypt(step.subarray(0, BLOCK + bytes.length));
-    step.copyWithin(0, bytes.length, bytes.length + BLOCK);
-    yield clear;
+  try {
+    for (;;) {
+      const bytes = await cipher.take(STEP, step.subarray(BLOCK));
+      if (bytes.length === 0) return;
+      if (bytes.buffer !== step.buffer) step.set(bytes, BLOCK);
+      const clear = await decrypt(step.subarray(0, BLOCK + bytes.length));
+      step.copyWithin(0, bytes.length, bytes.length + BLOCK);
+      yield clear;
+    }
+  } finally {
+    close();
+    await cipher.close();
   }
 }
 
