@@ -111,6 +111,9 @@ function collector(config: CollectConfig, path: KeyPath, at: At, folder: string)
 }
 
 function source(config: SourceConfig, path: KeyPath, at: At, folder: string): Stage<void, Files> {
+  if (config.tool === "sqlite") {
+    return at([...path, "sqlite"], () => collect.sqlite(config.databases, config.options));
+  }
   return config.tool === "files"
     ? at([...path, "files"], () => collect.files(config.roots, config.options))
     : at([...path, "command"], () => collect.command(config.argv, { cwd: folder, ...config.options }));

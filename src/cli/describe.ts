@@ -63,7 +63,9 @@ function describeConfig(config: PlanConfig, line: (key: string, ...words: readon
 }
 
 function source(config: SourceConfig): string {
-  const what = config.tool === "files" ? Object.values(config.roots).join(" ") : config.argv.join(" ");
+  const what = config.tool === "command"
+    ? config.argv.join(" ")
+    : Object.values(config.tool === "files" ? config.roots : config.databases).join(" ");
   return `${config.tool}  ${what}  ${words(config.options)}`.trimEnd();
 }
 

@@ -76,6 +76,11 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
   for (const source of sources) {
     if (source.tool === "files") {
       for (const root of Object.values(source.roots)) permissions.read.add(root);
+    } else if (source.tool === "sqlite") {
+      for (const path of Object.values(source.databases)) {
+        for (const part of [path, `${path}-wal`, `${path}-shm`]) permissions.read.add(part);
+      }
+      both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else {
       permissions.run.add(source.argv[0]!);
       // Its output passes through an encrypted file here.

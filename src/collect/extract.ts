@@ -31,6 +31,12 @@ export interface Root {
   readonly source: string;
 }
 
+/** Where an entry waits and where it will stand; undefined for one that is not wanted. */
+export type Placed = (path: string) => { readonly staged: string; readonly target: string } | undefined;
+
+/** A last look, when everything is staged and verified and there is no conflict: what it throws takes all back. */
+export type Inspect = (placed: Placed) => Promise<void>;
+
 /** A restore under way. */
 interface Session {
   readonly selection: Selection;
@@ -52,9 +58,15 @@ interface Session {
  *   write-back, as with tar: after a power failure within seconds of the end, restore again.
  *
  * Throws {@linkcode ExistsError}, {@linkcode IntegrityError} (names, limits, damage), {@linkcode NotFoundError} (`want.only`
- * matches nothing), {@linkcode StoreError} (disk full, not writable). Whatever it throws, the target is as it was.
+ * matches nothing), {@linkcode StoreError} (disk full, not writable). Whatever it throws, the target is as it was. `inspect` is asked
+ * before anything is swapped in.
  */
-export async function extract(files: Files, context: Context, roots: readonly Root[] = []): Promise<void> {
+export async function extract(
+  files: Files,
+  context: Context,
+  roots: readonly Root[] = [],
+  inspect?: Inspect,
+): Promise<void> {
   const asked = select(context.want, roots);
   if (context.want.dryRun) return await dryRun(files, context, asked);
   await recover(context, asked.places.map(({ target }) => target));
@@ -65,7 +77,7 @@ export async function extract(files: Files, context: Context, roots: readonly Ro
   let plans: readonly Plan[];
   try {
     checkSpace(found.bytes, session.stagings.map(({ path }) => path));
-    plans = await write(files, context, session, found);
+    plans = await write(files, context, session, found, inspect);
   } catch (error) {
     throw await abandon(session, error);
   }
@@ -93,6 +105,7 @@ async function write(
   context: Context,
   session: Session,
   found: Survey,
+  inspect: Inspect | undefined,
 ): Promise<readonly Plan[]> {
   const { selection, stagings, trees } = session;
   selection.places.forEach(({ prefix, inner }, i) => {
@@ -104,11 +117,21 @@ async function write(
   const replacing = plans.flatMap(({ moves }) =>
     moves.filter(({ old }) => old !== undefined).map(({ from }) => from)
   );
+  await inspect?.(placesOf(session));
   await syncTrees(replacing);
   await session.registration.renew();
   context.signal.throwIfAborted();
   commit(stagings, plans);
   return plans;
+}
+
+function placesOf({ selection, stagings }: Session): Placed {
+  return (path) => {
+    const spot = selection.wanted(path) ? selection.spot(path, false) : undefined;
+    if (!spot) return undefined;
+    const { target } = selection.places[spot.place]!;
+    return { staged: join(stagings[spot.place]!.path, "new", spot.path), target: join(target, spot.path) };
+  };
 }
 
 function plan(context: Context, session: Session): readonly Plan[] {

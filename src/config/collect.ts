@@ -4,17 +4,22 @@
  * @module
  */
 import * as v from "valibot";
-import { argv, flag, isTable, mustBe, oneOrMore, refuse, table, text, texts } from "./shape.ts";
+import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
 import { kindOf, suggest } from "./words.ts";
 
-/** Files, or a program's output. */
+/** Files, a program's output, or databases. */
 export type SourceConfig =
   | {
     readonly tool: "files";
     readonly roots: readonly string[] | Readonly<Record<string, string>>;
     readonly options: FilesConfig;
   }
-  | { readonly tool: "command"; readonly argv: readonly string[]; readonly options: CommandConfig };
+  | { readonly tool: "command"; readonly argv: readonly string[]; readonly options: CommandConfig }
+  | {
+    readonly tool: "sqlite";
+    readonly databases: readonly string[] | Readonly<Record<string, string>>;
+    readonly options: SqliteConfig;
+  };
 
 /** What `collect` says. */
 export type CollectConfig =
@@ -51,6 +56,18 @@ export interface CommandConfig {
   readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
+/** The options of `collect = { sqlite = ... }`. */
+export interface SqliteConfig {
+  /** How copies are checked. */
+  readonly check?: "full" | "quick" | "off" | undefined;
+  /** What a broken foreign key is. */
+  readonly foreignKeys?: "warn" | "error" | "off" | undefined;
+  /** How long to wait for a lock. */
+  readonly timeoutMs?: number | undefined;
+  /** Where the copies lie. */
+  readonly spoolDir?: string | undefined;
+}
+
 /** The schema of `collect` with paths read by `path`. */
 export function collectSchema(
   path: v.GenericSchema<string, string>,
@@ -70,7 +87,7 @@ export function collectSchema(
   );
   return v.lazy((input): v.GenericSchema<unknown, CollectConfig> =>
     isTable(input) && Object.hasOwn(input, "group") && !Object.hasOwn(input, "files") &&
-      !Object.hasOwn(input, "command")
+      !Object.hasOwn(input, "command") && !Object.hasOwn(input, "sqlite")
       ? group
       : source
   );
@@ -79,21 +96,23 @@ export function collectSchema(
 function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<unknown, SourceConfig> {
   const files = filesSchema(path);
   const command = commandSchema(path);
+  const sqlite = sqliteSchema(path);
   return v.lazy((input): v.GenericSchema<unknown, SourceConfig> => {
     if (!isTable(input)) {
       return refuse(`must be a table such as { files = ["/srv/app"] }, not ${kindOf(input)}`);
     }
-    const sources = ["files", "command", "group"].filter((key) => Object.hasOwn(input, key));
+    const sources = ["files", "command", "sqlite", "group"].filter((key) => Object.hasOwn(input, key));
     if (sources.length > 1) {
       return refuse(`holds both ${sources.join(" and ")}: choose one, or put each into a group = { ... }`);
     }
     if (sources[0] === "command") return command;
     if (sources[0] === "files") return files;
+    if (sources[0] === "sqlite") return sqlite;
     const key = Object.keys(input)[0] ?? "";
     return refuse(
       sources[0] === "group"
         ? "a group cannot hold a group: put its members beside the others"
-        : `names no source. ${suggest(key, ["files", "command", "group"])}`,
+        : `names no source. ${suggest(key, ["files", "command", "sqlite", "group"])}`,
     );
   });
 }
@@ -129,5 +148,23 @@ function commandSchema(path: v.GenericSchema<string, string>): v.GenericSchema<u
       env: v.optional(v.record(v.string(), v.string(mustBe("a string")), mustBe("a table of strings"))),
     }, { path: 'is missing: name the file the output is stored as, such as path = "app.sql"' }),
     v.transform(({ command, ...options }): SourceConfig => ({ tool: "command", argv: command, options })),
+  );
+}
+
+function sqliteSchema(path: v.GenericSchema<string, string>): v.GenericSchema<unknown, SourceConfig> {
+  const list = oneOrMore(path);
+  const named = v.record(v.string(), path);
+  const databases = v.lazy((
+    input,
+  ): v.GenericSchema<unknown, readonly string[] | Record<string, string>> => isTable(input) ? named : list);
+  return v.pipe(
+    table({
+      sqlite: databases,
+      check: v.optional(v.picklist(["full", "quick", "off"], mustBe('"full", "quick" or "off"'))),
+      foreignKeys: v.optional(v.picklist(["warn", "error", "off"], mustBe('"warn", "error" or "off"'))),
+      timeoutMs: v.optional(number),
+      spoolDir: v.optional(path),
+    }),
+    v.transform(({ sqlite, ...options }): SourceConfig => ({ tool: "sqlite", databases: sqlite, options })),
   );
 }

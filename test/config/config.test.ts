@@ -451,3 +451,22 @@ Deno.test("keyPositions() ends on any text", () => {
     keyPositions(text);
   }
 });
+
+Deno.test("config: sqlite names databases by a list or a table, and checks its words", () => {
+  const sealed = 'encrypt = "plaintext"\nupload = { to = "./b" }\n';
+  const plan = (collect: string): string => `[plan.app]\ncollect = ${collect}\n${sealed}`;
+  const { collect } = parseConfig(
+    plan('{ sqlite = { "x.db" = "a.db" }, check = "quick" }'),
+    "/etc/h/backup.toml",
+  )
+    .plans.get("app")!;
+  assert.deepEqual(collect, {
+    tool: "sqlite",
+    databases: { "x.db": "/etc/h/a.db" },
+    options: { check: "quick" },
+  });
+  assert.throws(
+    () => parseConfig(plan('{ sqlite = "a.db", check = "deep" }'), "/etc/h/backup.toml"),
+    /check.*"full", "quick" or "off"/,
+  );
+});
