@@ -58,18 +58,11 @@ export async function writeBackup(job: Job): Promise<void> {
   try {
     const intent = { run: context.run, host: hostname(), pid: Deno.pid, started: context.now.toISOString() };
     await putAll(job, id + INTENT, utf8(JSON.stringify(intent) + "\n"));
-    const objects: StoredObject[] = [
-      await putStream(job, "", sealed.body.read(), (chunk) => {
-        for (const { signature } of signatures) signature?.add(chunk);
-      }),
-    ];
-    for (const { signer, signature } of signatures) {
-      const bytes = signature ? await signature.end() : signer.fromDigest!(id, objects[0]!.sha256);
-      await putAll(job, id + signer.suffix, bytes);
-    }
-    if (sealed.index) objects.push(await putStream(job, INDEX, sealed.index.read()));
+    const archive = await putStream(job, "", sealed.body.read(), (chunk) => {
+      for (const { signature } of signatures) signature?.add(chunk);
+    });
     const facts = sealed.facts();
-    await putRestoreText(job, facts);
+    const objects = [archive, ...await putBeside(job, archive, facts)];
     sayOtherKeys(job, facts);
     const completedAt = new Date().toISOString();
     for (const target of targets) {
@@ -86,6 +79,25 @@ export async function writeBackup(job: Job): Promise<void> {
   } finally {
     for (const target of targets) if (target.error) await cleanUp(target);
   }
+}
+
+/** Writes sidecars, index and RESTORE.txt, together: what takes time is waiting for the disk. Gives the index. */
+async function putBeside(
+  job: Job,
+  archive: StoredObject,
+  facts: FactSheet,
+): Promise<readonly StoredObject[]> {
+  const { id, sealed, signatures } = job;
+  const sidecars = signatures.map(async ({ signer, signature }) => {
+    const bytes = signature ? await signature.end() : signer.fromDigest!(id, archive.sha256);
+    await putAll(job, id + signer.suffix, bytes);
+  });
+  const index = sealed.index && putStream(job, INDEX, sealed.index.read());
+  // All have come to an end before anything is cleaned up.
+  for (const end of await Promise.allSettled([index, ...sidecars, putRestoreText(job, facts)])) {
+    if (end.status === "rejected") throw end.reason;
+  }
+  return index ? [await index] : [];
 }
 
 /** Writes the same bytes to every target that still stands. */
