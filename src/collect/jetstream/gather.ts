@@ -42,9 +42,22 @@ export const locate: Locate = (path) => {
   return rest.length === 0 ? { stream, file } : undefined;
 };
 
+/** How a backup is taken in. */
+export interface GatherOptions {
+  /** Which streams are kept while they come by. Default: all. */
+  readonly wanted?: ((stream: string) => boolean) | undefined;
+  /** Where entries belong. Default: {@linkcode locate}. */
+  readonly find?: Locate | undefined;
+  /** Is handed what belongs to no stream. */
+  readonly other?: ((entry: Entry) => Promise<void>) | undefined;
+  /** Asked at the end: which of them are restored. What is not is not checked. Default: all. */
+  readonly chosen?: ((stream: string) => boolean) | undefined;
+}
+
 interface Parts {
   config?: string;
   content?: Spool;
+  damage?: Error | undefined;
 }
 
 const CONFIG_LIMIT = 64 * 1024 * 1024;
@@ -55,10 +68,8 @@ const CONFIG_LIMIT = 64 * 1024 * 1024;
  */
 export async function gather(
   entries: AsyncIterable<Entry>,
-  wanted: (stream: string) => boolean,
   context: Context,
-  find: Locate = locate,
-  other?: (entry: Entry) => Promise<void>,
+  { wanted = () => true, find = locate, other, chosen = () => true }: GatherOptions = {},
 ): Promise<Gathered> {
   const parts = new Map<string, Parts>();
   const close = (): void => {
@@ -84,7 +95,7 @@ export async function gather(
       if (wanted(place.stream)) await take(entry, place, parts, context);
       context.progress({ phase: "restore", bytes, entries: parts.size });
     }
-    const names = [...parts.keys()].sort();
+    const names = [...parts.keys()].filter(chosen).sort();
     return { streams: names.map((name) => whole(name, parts.get(name)!)), [Symbol.dispose]: close };
   } catch (error) {
     close();
@@ -104,35 +115,40 @@ async function take(
     part.config = await readText(entry);
   } else if (file === DATA_FILE && part.content === undefined) {
     part.content = spool(`the snapshot of "${stream}"`, undefined);
-    await fill(part.content, entry, context);
+    part.damage = await fill(part.content, entry, context);
   } else throw stranger(entry);
 }
 
-async function fill(content: Spool, entry: Entry, context: Context): Promise<void> {
-  // A foreign archive may hold an empty file for a stream that had failed.
+/** Gives what is wrong with the data: a foreign archive may hold an empty file for a stream that had failed, and say so later. */
+async function fill(content: Spool, entry: Entry, context: Context): Promise<Error | undefined> {
   const frames = frameCheck(true);
+  let damage: unknown;
+  const look = (what: () => void): void => {
+    try {
+      if (damage === undefined) what();
+    } catch (error) {
+      damage = error;
+    }
+  };
   const add = (chunk: Uint8Array): void => {
     content.write(chunk);
-    frames.add(chunk);
+    look(() => frames.add(chunk));
   };
-  try {
-    if (entry.body instanceof Uint8Array) add(entry.body);
-    else {
-      for await (const chunk of entry.body?.() ?? []) {
-        context.signal.throwIfAborted();
-        add(chunk);
-      }
+  if (entry.body instanceof Uint8Array) add(entry.body);
+  else {
+    for await (const chunk of entry.body?.() ?? []) {
+      context.signal.throwIfAborted();
+      add(chunk);
     }
-    frames.end();
-  } catch (error) {
-    if (!(error instanceof IntegrityError)) throw error;
-    throw new IntegrityError(
-      `Cannot restore "${entry.path}": ${
-        messageOf(error)
-      }. Restore another backup, or leave this stream out with --only`,
-      { cause: error },
-    );
   }
+  look(() => void frames.end());
+  if (damage === undefined) return undefined;
+  return new IntegrityError(
+    `Cannot restore "${entry.path}": ${
+      messageOf(damage)
+    }. Restore another backup, or leave this stream out with --only`,
+    { cause: damage },
+  );
 }
 
 /** An entry's content as text. */
@@ -147,7 +163,8 @@ export async function readText(entry: Entry): Promise<string> {
   }
 }
 
-function whole(name: string, { config, content }: Parts): Stored {
+function whole(name: string, { config, content, damage }: Parts): Stored {
+  if (damage) throw damage;
   if (config === undefined || content === undefined) {
     throw new IntegrityError(
       `Cannot restore the stream "${name}": the backup lacks its ${

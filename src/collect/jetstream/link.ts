@@ -7,6 +7,7 @@ import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node"
 import { text } from "../../bytes.ts";
 import { messageOf } from "../../errors.ts";
 import { type ExactObject, integerAt, isObject, objectAt, parseExact, textAt } from "./exact.ts";
+import { shieldSockets } from "./shield.ts";
 
 /** How one proves to a NATS server who one is; the fields of one method. */
 export interface NatsAuth {
@@ -80,10 +81,12 @@ export function checkServer({ servers, auth }: NatsServer): void {
 export async function connectTo(server: NatsServer): Promise<Link> {
   const nats = await import("@nats-io/transport-node");
   const where = listOf(server.servers).join(", ");
+  const lower = shieldSockets();
   let nc: NatsConnection;
   try {
     nc = await nats.connect(connectionOf(server, await server.auth?.() ?? {}, nats));
   } catch (cause) {
+    lower();
     throw new Error(
       `Cannot connect to NATS at ${where}: ${messageOf(cause)}. ${adviceOn(messageOf(cause))}`,
       {
@@ -102,7 +105,7 @@ export async function connectTo(server: NatsServer): Promise<Link> {
       listeners.add(told);
       return () => void listeners.delete(told);
     },
-    close: () => nc.close(),
+    close: () => nc.close().finally(lower),
   };
 }
 

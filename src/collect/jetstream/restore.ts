@@ -30,7 +30,7 @@ export async function restoreStreams(
   options: RestoreStreamsOptions,
 ): Promise<void> {
   const wanted = wantedBy(context.want.only);
-  using gathered = await gather(stored.entries(), wanted, context);
+  using gathered = await gather(stored.entries(), context, { wanted });
   if (gathered.streams.length === 0) {
     throw new NotFoundError(
       `Cannot restore: no stream of the backup matches ${context.want.only.join(", ") || "anything"}`,

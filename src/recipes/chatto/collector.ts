@@ -1,0 +1,212 @@
+/**
+ * A Chatto server's data as Files, laid out as Chatto lays it out, and the way back.
+ *
+ * @module
+ */
+import { extract } from "../../collect/extract.ts";
+import { wantedBy } from "../../collect/ignore.ts";
+import { directoryEntry, entriesOf, fileEntry } from "../../collect/jetstream/entries.ts";
+import { gather, type Locate, readText } from "../../collect/jetstream/gather.ts";
+import type { Link } from "../../collect/jetstream/link.ts";
+import { newTally, readStreams, settle, type Tally } from "../../collect/jetstream/read.ts";
+import { putStreams } from "../../collect/jetstream/restore.ts";
+import { stoppable } from "../../collect/stoppable.ts";
+import { factsOf } from "../../collect/jetstream.ts";
+import { IntegrityError, NotFoundError } from "../../errors.ts";
+import type { Context, Entry, FactSheet, Files, Stage, U8 } from "../../stage.ts";
+import { readManifest, writeManifest } from "./manifest.ts";
+import { ASSET_STREAM, KEY_STREAM, MANIFEST, ORDER, skipReason, TOP } from "./rules.ts";
+import { clientOf, connectForBackup, openTarget, type ServerOptions } from "./server.ts";
+import { readSettings } from "./settings.ts";
+
+/** What of a Chatto server is backed up, and how. */
+export interface ChattoOptions extends ServerOptions {
+  /** Whether the key bucket comes along. Without it, and without exported keys, no message can be read after a restore. Default: false. */
+  readonly includeKeys?: boolean | undefined;
+  /** Whether chatto.toml comes along; only for encrypted backups, for it holds every secret. Default: false. */
+  readonly includeConfig?: boolean | undefined;
+  /** Store what could be read when a stream fails. Default: false. */
+  readonly partial?: boolean | undefined;
+  /** Silence after which the server counts as gone, in milliseconds. Default: 15,000. */
+  readonly idleMs?: number | undefined;
+  /** Folder for snapshots beyond 4 MiB, which wait there encrypted; default: the system's temporary folder. */
+  readonly spoolDir?: string | undefined;
+}
+
+const NAME = "chatto";
+
+/**
+ * Stores a Chatto server's streams, buckets and object stores in the layout of `chatto backup`: behind tar, gzip and age with a
+ * passphrase, `chatto restore` takes the archive. What Chatto leaves out is left out, EVT is read first and NOTIFICATIONS last. A
+ * stream that fails fails the run, unless `partial` is set; assets that lie in S3 are not in the archive, which is a warning.
+ *
+ * Undo with `want.inPlace` restores into the server of chatto.toml, all or none: into the embedded server's data folder through a
+ * nats-server of its own, or into the external one. It takes Chatto's own archives too. `want.only` chooses streams by name.
+ *
+ * Throws {@linkcode ConfigError} for a chatto.toml that cannot be used, when it runs.
+ */
+export function chattoCollector(options: ChattoOptions = {}): Stage<void, Files> {
+  return {
+    name: NAME,
+    verb: "collect",
+    run: (_input, context) => Promise.resolve().then(() => collect(options, context)),
+    undo: (stored, context) =>
+      context.want.inPlace ? restore(options, stored, context) : extract(stored, context),
+  };
+}
+
+function collect(options: ChattoOptions, context: Context): Files {
+  const tally = newTally();
+  const settings = readSettings(options.config ?? "chatto.toml");
+  clientOf(settings, "back up");
+  let ended = false;
+
+  async function* entries(signal: AbortSignal): AsyncGenerator<Entry, void, undefined> {
+    const started = new Date();
+    const link = await connectForBackup(settings, "back up");
+    try {
+      yield directoryEntry(TOP, started);
+      yield directoryEntry(`${TOP}/streams`, started);
+      yield* read(link, options, context, signal, tally);
+      if (tally.found === 0) {
+        throw new NotFoundError(`Cannot back up Chatto at ${link.where}: it has no data yet`);
+      }
+      settle(tally, options.partial ?? false, context);
+      if (settings.assetsInS3) warnAssets(context);
+      yield file(`${TOP}/${MANIFEST}`, writeManifest(tally, started, new Date()), started);
+      if (options.includeConfig) {
+        const config = await Deno.readFile(options.config ?? "chatto.toml");
+        yield file(`${TOP}/chatto.toml`, config as U8, started);
+      }
+    } finally {
+      await link.close();
+    }
+    ended = true;
+  }
+
+  return {
+    kind: "files",
+    entries: () => stoppable(NAME, context.signal, entries),
+    facts: (): FactSheet => {
+      if (!ended) throw new Error("Cannot tell the facts of streams before they are read");
+      const cutAt = tally.cuts.map((cut) => cut.cutAt).sort()[0] ?? context.now.toISOString();
+      const { fingerprint } = settings;
+      const facts = { ...factsOf(tally), ...(fingerprint === undefined ? {} : { secretKey: fingerprint }) };
+      return { sources: [{ tool: NAME, cutAt, facts }], stages: [] };
+    },
+  };
+}
+
+async function* read(
+  link: Link,
+  { includeKeys = false, idleMs = 15_000, spoolDir }: ChattoOptions,
+  context: Context,
+  signal: AbortSignal,
+  tally: Tally,
+): AsyncGenerator<Entry, void, undefined> {
+  const how = {
+    order: ORDER,
+    concurrency: 4,
+    consumers: true,
+    idleMs,
+    spoolDir,
+    skip: (name: string) => skipReason(name, includeKeys),
+  };
+  for await (const snapshot of readStreams(link, how, context, signal, tally)) {
+    try {
+      yield* entriesOf(snapshot, `${TOP}/streams/`, NAME);
+    } finally {
+      snapshot.content.close();
+    }
+  }
+}
+
+function warnAssets(context: Context): void {
+  context.log.warn(
+    "assets",
+    `Not in this backup: attachments and avatars lie in S3 (core.assets.storage_backend), not in ${ASSET_STREAM}. ` +
+      "Back that bucket up as well",
+  );
+}
+
+function file(path: string, body: U8, time: Date): Entry {
+  return { ...fileEntry(path, time), bytes: body.length, body };
+}
+
+async function restore(options: ChattoOptions, stored: Files, context: Context): Promise<void> {
+  const settings = readSettings(options.config ?? "chatto.toml");
+  compareSecret(stored, settings.fingerprint, context);
+  const content = await takeIn(stored, context);
+  using gathered = content.gathered;
+  const names = gathered.streams.map(({ name }) => name);
+  if (names.length === 0) throw new NotFoundError("Cannot restore: no stream of the archive is asked for");
+  await using target = await openTarget(settings, options);
+  await putStreams(target.link, gathered.streams, context, { ...options, replicas: settings.replicas });
+  if (names.includes(KEY_STREAM)) context.log.info("The encryption keys were in the archive");
+  else if (context.want.only.length === 0) {
+    context.log.info(
+      "The archive has no encryption keys: message bodies stay unreadable until exported keys are imported (chatto:keys:import)",
+    );
+  }
+}
+
+async function takeIn(
+  stored: Files,
+  context: Context,
+): Promise<{ readonly gathered: Awaited<ReturnType<typeof gather>> }> {
+  let manifest: string | undefined;
+  let held: readonly string[] | undefined;
+  const wanted = wantedBy(context.want.only);
+  const tops = new Set<string>();
+  const find: Locate = (path) => {
+    const [top = "", folder, stream, name, ...rest] = path.split("/");
+    tops.add(top);
+    if (tops.size > 1) throw layoutError(`it has more than one top folder ("${[...tops].join('", "')}")`);
+    if (folder === "streams" && stream !== undefined && name !== undefined) {
+      return rest.length === 0 ? { stream, file: name } : undefined;
+    }
+    return "pass";
+  };
+  const other = async (entry: Entry): Promise<void> => {
+    const [, name, ...rest] = entry.path.split("/");
+    if (name === undefined && entry.kind === "file") throw layoutError("its top is a file, not a folder");
+    if (name !== MANIFEST || rest.length > 0 || entry.kind !== "file") return;
+    if (manifest !== undefined) throw layoutError("it has two manifests");
+    manifest = await readText(entry);
+  };
+  const chosen = (stream: string): boolean => {
+    if (manifest === undefined) throw layoutError(`it has no ${MANIFEST}`);
+    held ??= readManifest(manifest);
+    return held.includes(stream);
+  };
+  const gathered = await gather(stored.entries(), context, { wanted, find, other, chosen });
+  try {
+    if (manifest === undefined) throw layoutError(`it has no ${MANIFEST}`);
+    held ??= readManifest(manifest);
+    const found = new Set(gathered.streams.map(({ name }) => name));
+    const lacking = held.filter((name) => wanted(name) && !found.has(name));
+    if (lacking.length > 0) {
+      throw layoutError(`its manifest names "${lacking.join('", "')}", which it does not hold`);
+    }
+    return { gathered };
+  } catch (error) {
+    gathered[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function layoutError(why: string): IntegrityError {
+  return new IntegrityError(`Cannot restore: this is no archive of Chatto's: ${why}. Nothing was changed`);
+}
+
+/** Tokens and pending links are bound to the secret key, which is in no archive. */
+function compareSecret(stored: Files, fingerprint: string | undefined, { log }: Context): void {
+  const source = stored.facts().sources.find(({ tool }) => tool === NAME);
+  const recorded = source?.facts.secretKey;
+  if (recorded === undefined || fingerprint === undefined || recorded === fingerprint) return;
+  log.warn(
+    "secretKey",
+    "core.secret_key in chatto.toml is not the one of the backed up server: logins, tokens and pending links will be invalid. " +
+      "Put the old key in, if you have it",
+  );
+}
