@@ -33,6 +33,12 @@ export * as store from "./src/store/mod.ts";
 export { upload, type UploadOptions } from "./src/upload/mod.ts";
 export { type Candidate, type Decision, keep, type Policy, prune } from "./src/prune/mod.ts";
 
+/** The recipe for naras: their events as a source, and back. */
+export * as nara from "./src/recipes/nara.ts";
+
+/** Chatto's own backups: archives that `chatto restore` takes, its restore, its keys. */
+export * as chatto from "./src/recipes/chatto.ts";
+
 export { pipeline } from "./src/pipeline.ts";
 export { backup, type BackupResult, retain } from "./src/run.ts";
 export { restore, type RestoreOptions, type RestoreResult } from "./src/restore.ts";
