@@ -4,18 +4,16 @@
  * @module
  */
 import { events } from "../collect/mod.ts";
-import { KeyError } from "../errors.ts";
-import type { EventsBase, PeerError } from "../collect/events.ts";
+import type { EventsBase } from "../collect/events.ts";
 import type { Context, Files, Stage } from "../stage.ts";
 import { discover, type DiscoverOptions } from "./nara/discover.ts";
 import { inspector } from "./nara/inspect.ts";
 import { giveBack } from "./nara/restore.ts";
-import { parseSoul } from "./nara/soul.ts";
-import { type Caller, naraPages } from "./nara/sync.ts";
+import { summary } from "./nara/report.ts";
+import { callerOf, naraPages } from "./nara/sync.ts";
 
 export type { DiscoverOptions } from "./nara/discover.ts";
-export { giveBack, type GiveBackOptions, type GiveBackResult } from "./nara/restore.ts";
-export type { EventsBase, PeerError };
+export type { EventsBase };
 
 /** How naras' events are collected. */
 export interface NaraOptions extends DiscoverOptions {
@@ -39,11 +37,13 @@ export interface NaraOptions extends DiscoverOptions {
 
 /**
  * Collects the events of all peers: the union, oldest first, each once, with ids and answers verified. Undo with `want.inPlace` gives them
- * to `target`, see {@linkcode giveBack}; into a folder, it writes the log.
+ * to `target`: what it lacks and would keep by its caps (5 pings of a target, 20 observations of a pair), introductions first, then oldest
+ * first, in signed batches; an event that breaks a batch is found and reported ("refused"), and what is there afterwards is counted. Into
+ * a folder, it writes the log.
  *
  * Throws TypeError without a name, when it is made.
  */
-export function collectNara(options: NaraOptions): Stage<void, Files> {
+export function collect(options: NaraOptions): Stage<void, Files> {
   if (options.name.trim() === "") throw new TypeError('Cannot collect from naras: "name" is empty');
   const { target } = options;
   return events({
@@ -55,23 +55,15 @@ export function collectNara(options: NaraOptions): Stage<void, Files> {
     base: options.base,
     inspect: inspector(),
     restore: target === undefined ? undefined : async (lines, context) => {
-      await giveBack(
-        { target, soul: options.soul, name: options.name, lines, dryRun: context.want.dryRun },
-        context,
-      );
+      const { soul, name } = options;
+      const { dryRun } = context.want;
+      const result = await giveBack({ target, soul, name, lines, dryRun }, context);
+      context.log.info(summary(result, dryRun));
+      if (!dryRun && result.kept < result.imported) {
+        context.log.warn("kept", `Of ${result.imported} imported events ${result.kept} are there afterwards`);
+      }
     },
   });
-}
-
-/** Reads the soul, and makes sure that it belongs to the name. */
-export async function callerOf(name: string, soul: () => string | Promise<string>): Promise<Caller> {
-  const parsed = parseSoul(await soul());
-  if (!parsed.fits(name)) {
-    throw new KeyError(
-      `Cannot use the soul: it was made for another name than "${name}". Names are case-sensitive`,
-    );
-  }
-  return { name, soul: parsed };
 }
 
 function once<T>(make: () => Promise<T>): () => Promise<T> {

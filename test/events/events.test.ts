@@ -130,7 +130,7 @@ for (
     ["500 for ever", () => new Response("no", { status: 500 }), /it answered 500: no/],
     [
       "a connection reset",
-      () => new Response(new ReadableStream({ pull: (c) => c.error(new Error("reset")) })),
+      () => new Response(new ReadableStream({ start: (c) => c.error(new Error("reset")) })),
       /connection failed/,
     ],
     [

@@ -300,7 +300,13 @@ function splitEvents(text: string): string[] {
 
 /** The ledger's rules: known ids, 5 pings of a target, 20 observations of a pair with the eviction before the check for duplicates. */
 function addEvent(ledger: Held[], event: Held): boolean {
-  const same = ledger.some(({ id }) => id === event.id);
+  let ids = known.get(ledger);
+  if (!ids) known.set(ledger, ids = new Set());
+  const drop = (victim: Held): void => {
+    ledger.splice(ledger.indexOf(victim), 1);
+    ids.delete(victim.id);
+  };
+  const same = ids.has(event.id);
   if (event.svc === "observation") {
     const pair = ledger.filter(({ value }) =>
       value.observation?.observer === event.value.observation!.observer &&
@@ -313,9 +319,10 @@ function addEvent(ledger: Held[], event: Held): boolean {
       );
       const victims = loose.length > 0 ? loose : counted ? pair : [];
       const victim = victims.reduce<Held | undefined>((a, b) => !a || b.ts < a.ts ? b : a, undefined);
-      if (victim) ledger.splice(ledger.indexOf(victim), 1);
+      if (victim) drop(victim);
     }
-    if (ledger.some(({ id }) => id === event.id)) return false;
+    if (ids.has(event.id)) return false;
+    ids.add(event.id);
     ledger.push(event);
     return true;
   }
@@ -325,12 +332,16 @@ function addEvent(ledger: Held[], event: Held): boolean {
     const oldest = pings.reduce<Held | undefined>((a, b) => !a || b.ts < a.ts ? b : a, undefined);
     if (pings.length >= 5 && oldest) {
       if (event.ts <= oldest.ts) return false;
-      ledger.splice(ledger.indexOf(oldest), 1);
+      drop(oldest);
     }
   }
+  ids.add(event.id);
   ledger.push(event);
   return true;
 }
+
+/** The ids of each ledger. */
+const known = new WeakMap<Held[], Set<string>>();
 
 /** Stash messages: a request is answered in the same answer, a response sets an empty stash. */
 function message(state: State, text: string): Response {

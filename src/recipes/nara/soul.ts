@@ -10,6 +10,7 @@ import {
   createPublicKey,
   hkdfSync,
   type KeyObject,
+  randomBytes,
   sign,
   verify,
 } from "node:crypto";
@@ -54,6 +55,13 @@ export function parseSoul(text: string): Soul {
     id: (name) => encodeBase58(createHash("sha256").update(bytes).update(name).digest()),
     stashKey: () => new Uint8Array(hkdfSync("sha256", seed, "nara:stash:v1", "symmetric", 32)),
   };
+}
+
+/** A new soul's text, bound to a name: for drills and tests. */
+export function newSoul(name: string): string {
+  const seed = randomBytes(32);
+  const tag = createHmac("sha256", seed).update(`nara:name:v2:${name}`).digest().subarray(0, 8);
+  return encodeBase58(new Uint8Array([...seed, ...tag]));
 }
 
 function whatIsWrong(text: string, bytes: U8 | undefined): string {

@@ -7,10 +7,10 @@ import { createHash } from "node:crypto";
 import { PeerError, type PeerTask, type ReadPeer } from "../../collect/events.ts";
 import type { Answer } from "../../collect/events/ask.ts";
 import { type Page, type PageShape, scanPage, SPAN } from "../../collect/events/scan.ts";
-import { messageOf } from "../../errors.ts";
+import { KeyError, messageOf } from "../../errors.ts";
 import { utf8 } from "../../bytes.ts";
 import type { U8 } from "../../stage.ts";
-import { type Soul, verified } from "./soul.ts";
+import { parseSoul, type Soul, verified } from "./soul.ts";
 
 /** Where id and time of an event are. */
 export const SHAPE: PageShape = { items: "events", id: "id", time: "ts" };
@@ -21,6 +21,17 @@ export interface Caller {
   readonly name: string;
   /** Its soul. */
   readonly soul: Soul;
+}
+
+/** Reads the soul, and makes sure that it belongs to the name. */
+export async function callerOf(name: string, soul: () => string | Promise<string>): Promise<Caller> {
+  const parsed = parseSoul(await soul());
+  if (!parsed.fits(name)) {
+    throw new KeyError(
+      `Cannot use the soul: it was made for another name than "${name}". Names are case-sensitive`,
+    );
+  }
+  return { name, soul: parsed };
 }
 
 /** What is asked for. */
