@@ -9,12 +9,14 @@ import * as collect from "./collect/mod.ts";
 import * as compress from "./compress/mod.ts";
 import type { CollectConfig, Config, KeyPath, PlanConfig, SourceConfig } from "./config.ts";
 import { passphraseFrom, readIdentities, readPassphrase, readRecipients } from "./config/keys.ts";
+import { natsAuth } from "./config/nats.ts";
 import { suggest } from "./config/words.ts";
 import * as encrypt from "./encrypt/mod.ts";
 import { ConfigError, messageOf } from "./errors.ts";
 import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
 import { decodeReceipt } from "./receipt.ts";
+import { chattoCollector } from "./recipes/chatto/collector.ts";
 import * as sign from "./sign/mod.ts";
 import type { Archive, Files, Pipeline, Sealed, Stage, Stored } from "./stage.ts";
 import * as store from "./store/mod.ts";
@@ -78,6 +80,12 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
   };
   // Programs run in the configuration's folder, wherever the caller stands.
   const folder = dirname(config.file);
+  if (plan.encrypt.tool === "plaintext" && holdsSecrets(plan.collect)) {
+    throw config.fail(
+      ["plan", name, "collect"],
+      "includeConfig needs encryption: chatto.toml holds every secret",
+    );
+  }
   let files = pipeline(collector(plan.collect, ["collect"], at, folder)).pipe(
     at(["archive"], () => archive.tar(plan.archive.options)),
   );
@@ -99,6 +107,11 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
   };
 }
 
+function holdsSecrets(config: CollectConfig): boolean {
+  if (config.tool === "group") return Object.values(config.members).some(holdsSecrets);
+  return config.tool === "chatto" && config.options.includeConfig === true;
+}
+
 type At = <T>(path: KeyPath, make: () => T) => T;
 
 function collector(config: CollectConfig, path: KeyPath, at: At, folder: string): Stage<void, Files> {
@@ -113,6 +126,16 @@ function collector(config: CollectConfig, path: KeyPath, at: At, folder: string)
 function source(config: SourceConfig, path: KeyPath, at: At, folder: string): Stage<void, Files> {
   if (config.tool === "sqlite") {
     return at([...path, "sqlite"], () => collect.sqlite(config.databases, config.options));
+  }
+  if (config.tool === "jetstream") {
+    const { servers, options, secrets } = config;
+    return at(
+      [...path, "jetstream"],
+      () => collect.jetstream({ ...options, servers, auth: natsAuth(secrets) }),
+    );
+  }
+  if (config.tool === "chatto") {
+    return at([...path, "chatto"], () => chattoCollector({ cwd: folder, ...config.options }));
   }
   return config.tool === "files"
     ? at([...path, "files"], () => collect.files(config.roots, config.options))

@@ -4,10 +4,11 @@
  * @module
  */
 import * as v from "valibot";
+import { type ChattoConfig, chattoSchema, type JetStreamConfig, jetstreamSchema } from "./nats.ts";
 import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
 import { kindOf, suggest } from "./words.ts";
 
-/** Files, a program's output, or databases. */
+/** Files, a program's output, databases, or a NATS server's streams. */
 export type SourceConfig =
   | {
     readonly tool: "files";
@@ -19,7 +20,9 @@ export type SourceConfig =
     readonly tool: "sqlite";
     readonly databases: readonly string[] | Readonly<Record<string, string>>;
     readonly options: SqliteConfig;
-  };
+  }
+  | JetStreamConfig
+  | ChattoConfig;
 
 /** What `collect` says. */
 export type CollectConfig =
@@ -68,6 +71,8 @@ export interface SqliteConfig {
   readonly spoolDir?: string | undefined;
 }
 
+const SOURCES: readonly string[] = ["files", "command", "sqlite", "jetstream", "chatto"];
+
 /** The schema of `collect` with paths read by `path`. */
 export function collectSchema(
   path: v.GenericSchema<string, string>,
@@ -86,8 +91,7 @@ export function collectSchema(
     v.transform(({ group }): CollectConfig => ({ tool: "group", members: group })),
   );
   return v.lazy((input): v.GenericSchema<unknown, CollectConfig> =>
-    isTable(input) && Object.hasOwn(input, "group") && !Object.hasOwn(input, "files") &&
-      !Object.hasOwn(input, "command") && !Object.hasOwn(input, "sqlite")
+    isTable(input) && Object.hasOwn(input, "group") && !SOURCES.some((key) => Object.hasOwn(input, key))
       ? group
       : source
   );
@@ -97,22 +101,26 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
   const files = filesSchema(path);
   const command = commandSchema(path);
   const sqlite = sqliteSchema(path);
+  const jetstream = jetstreamSchema(path);
+  const chatto = chattoSchema(path);
   return v.lazy((input): v.GenericSchema<unknown, SourceConfig> => {
     if (!isTable(input)) {
       return refuse(`must be a table such as { files = ["/srv/app"] }, not ${kindOf(input)}`);
     }
-    const sources = ["files", "command", "sqlite", "group"].filter((key) => Object.hasOwn(input, key));
+    const sources = [...SOURCES, "group"].filter((key) => Object.hasOwn(input, key));
     if (sources.length > 1) {
       return refuse(`holds both ${sources.join(" and ")}: choose one, or put each into a group = { ... }`);
     }
     if (sources[0] === "command") return command;
     if (sources[0] === "files") return files;
     if (sources[0] === "sqlite") return sqlite;
+    if (sources[0] === "jetstream") return jetstream;
+    if (sources[0] === "chatto") return chatto;
     const key = Object.keys(input)[0] ?? "";
     return refuse(
       sources[0] === "group"
         ? "a group cannot hold a group: put its members beside the others"
-        : `names no source. ${suggest(key, ["files", "command", "sqlite", "group"])}`,
+        : `names no source. ${suggest(key, [...SOURCES, "group"])}`,
     );
   });
 }
