@@ -113,9 +113,15 @@ function ascii(block: U8, at: number, text: string): boolean {
 
 function octal(block: U8, at: number, digits: number, value: number): void {
   let rest = value;
-  for (let i = at + digits - 1; i >= at; i--) {
+  let i = at + digits - 1;
+  for (; rest > 0x7fffffff; i--) {
     block[i] = 0x30 + (rest % 8);
     rest = Math.floor(rest / 8);
+  }
+  // 31 bits need no division.
+  for (; i >= at; i--) {
+    block[i] = 0x30 | (rest & 7);
+    rest >>= 3;
   }
 }
 

@@ -87,12 +87,15 @@ function take(sink: Sink, hooks: WriteHooks): readonly U8[] {
   return sink.ready.length > 0 ? sink.ready.splice(0) : NONE;
 }
 
+const EMPTY_DIGEST = hash("sha256", "", "hex");
+
 /** Small content: without a turn of the event loop. Gives the digest. */
 function putWhole(sink: Sink, entry: Entry, body: U8): string {
   if (body.length !== entry.bytes) throw wrongLength(entry, body.length);
   append(sink, body);
   sink.bytes += body.length;
-  return entry.sha256 ? hexDigest(entry) : hash("sha256", body, "hex");
+  if (entry.sha256) return hexDigest(entry);
+  return body.length === 0 ? EMPTY_DIGEST : hash("sha256", body, "hex");
 }
 
 async function* putStream(
