@@ -63,10 +63,20 @@ function describeConfig(config: PlanConfig, line: (key: string, ...words: readon
 }
 
 function source(config: SourceConfig): string {
-  const what = config.tool === "command"
-    ? config.argv.join(" ")
-    : Object.values(config.tool === "files" ? config.roots : config.databases).join(" ");
-  return `${config.tool}  ${what}  ${words(config.options)}`.trimEnd();
+  return `${config.tool}  ${subject(config)}  ${words(config.options)}`.trimEnd();
+}
+
+function subject(config: SourceConfig): string {
+  switch (config.tool) {
+    case "command":
+      return config.argv.join(" ");
+    case "jetstream":
+      return config.servers.join(" ");
+    case "chatto":
+      return config.options.config;
+    default:
+      return Object.values(config.tool === "files" ? config.roots : config.databases).join(" ");
+  }
 }
 
 function words(options: object): string {

@@ -9,6 +9,7 @@ import type { PlanConfig, SourceConfig } from "../config.ts";
 import { ConfigError } from "../errors.ts";
 import type { Job } from "../plan.ts";
 import { stateFolder } from "./folders.ts";
+import { natsNeeds } from "./permissions_nats.ts";
 
 /** What a run may touch, as Deno's flags name it. */
 interface Permissions {
@@ -80,6 +81,12 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
       for (const path of Object.values(source.databases)) {
         for (const part of [path, `${path}-wal`, `${path}-shm`]) permissions.read.add(part);
       }
+      both(permissions, source.options.spoolDir ?? temporaryFolder());
+    } else if (source.tool === "jetstream" || source.tool === "chatto") {
+      const { read, net, env } = natsNeeds(source);
+      for (const path of read) permissions.read.add(path);
+      for (const host of net) permissions.net.add(host);
+      for (const name of env) permissions.env.add(name);
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else {
       permissions.run.add(source.argv[0]!);

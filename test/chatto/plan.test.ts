@@ -1,7 +1,9 @@
 /** Chatto and JetStream as plans of a configuration: stored anywhere, pruned, verified, drilled like any other. */
 import { strict as assert } from "node:assert";
 import { writeFileSync } from "node:fs";
+import { dirname } from "node:path";
 import { parseConfig } from "../../src/config.ts";
+import { bareEnv } from "../cli/support.ts";
 import { jobFromConfig } from "../../src/plan.ts";
 import { restore } from "../../src/restore.ts";
 import { backup } from "../../src/run.ts";
@@ -62,3 +64,30 @@ Deno.test("a configuration's secrets are files, and chatto.toml is not stored in
   fail('{ chatto = "chatto.toml", includeConfig = true }', /includeConfig needs encryption/);
   fail('{ jetstream = "nats://h", chatto = "x" }', /holds both jetstream and chatto/);
 });
+
+judged(
+  "config --permissions prints a line that is enough for a Chatto plan",
+  ["nats-server", "bash"],
+  async () => {
+    await using chatto = await startChatto();
+    writeFileSync(`${chatto.dir}/backup.toml`, TOML.replace("URL", chatto.server.url));
+    writeFileSync(`${chatto.dir}/token`, TOKEN);
+    for (const plan of ["chatto", "streams"]) {
+      const { out, err } = await chatto.task("config", [
+        "--permissions",
+        "--config",
+        "backup.toml",
+        "--plan",
+        plan,
+      ]);
+      assert.match(out, /--allow-net=127\.0\.0\.1:\d+/, err);
+      const { code, stderr } = await new Deno.Command("bash", {
+        args: ["-c", out.trim()],
+        cwd: chatto.dir,
+        clearEnv: true,
+        env: { ...bareEnv(chatto.user), PATH: `${dirname(Deno.execPath())}:/usr/bin:/bin` },
+      }).output();
+      assert.equal(code, 0, `${out}\n${new TextDecoder().decode(stderr)}`);
+    }
+  },
+);
