@@ -45,7 +45,8 @@ export interface DrillResult {
 }
 
 /**
- * Restores a backup into a scratch folder (mode 0700, removed afterwards), runs the assertion there, then flips one bit on the way and
+ * Restores a backup into a scratch folder (mode 0700, removed afterwards), lets the collector prove that it works (streams go into a
+ * private server), runs the assertion there, then flips one bit on the way and
  * makes sure that the restore fails. Success is recorded in the ledger. Throws when any of it does not hold.
  */
 export async function drill(plan: Plan, options: DrillOptions = {}): Promise<DrillResult> {
@@ -69,6 +70,7 @@ export async function drill(plan: Plan, options: DrillOptions = {}): Promise<Dri
     const receipt = receiptOf(stored);
     const tree = join(scratch, "tree");
     await plan.undo(stored, { ...context, want: wantOf({ into: tree }, receipt) });
+    const proven = await plan.stages[0]?.drill?.(tree, context);
     if (options.assert) await assertTree(options.assert, tree, context);
     const rtoMs = Math.round(performance.now() - started);
     await mustFail(plan, stored, context);
@@ -81,6 +83,7 @@ export async function drill(plan: Plan, options: DrillOptions = {}): Promise<Dri
       bytes,
       asserted,
       negative: "failed as it must",
+      ...(proven === undefined ? {} : { proven }),
     });
     return { id: stored.id, rtoMs, rpoMs, entries, bytes, asserted };
   } finally {

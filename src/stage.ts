@@ -410,6 +410,13 @@ export interface Stage<In, Out> {
   readonly run: (input: In, context: Context) => Promise<Out>;
   /** Backward: from the store. */
   readonly undo: (output: Out, context: Context) => Promise<In>;
+  /**
+   * Proves that what was restored into `folder` works, for instance by starting a database on it; only collectors have it. Gives
+   * facts for the drill's receipt, throws when it does not work.
+   */
+  readonly drill?:
+    | ((folder: string, context: Context) => Promise<Readonly<Record<string, unknown>>>)
+    | undefined;
   /** Where backups lie and under which name; only upload has it. */
   readonly shelf?: Shelf | undefined;
   /** How it proves who wrote a receipt; only sign stages that authenticate have it. A pipeline has those of all its stages. */

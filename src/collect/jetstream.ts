@@ -6,6 +6,7 @@
 import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import { extract } from "./extract.ts";
 import { chooser, type StreamChoice, type StreamOrder } from "./jetstream/choose.ts";
+import { drillStreams } from "./jetstream/drill.ts";
 import { entriesOf } from "./jetstream/entries.ts";
 import { checkServer, connectTo, type NatsServer } from "./jetstream/link.ts";
 import { newTally, readStreams, settle, skewOf, type Tally } from "./jetstream/read.ts";
@@ -27,6 +28,8 @@ export interface JetStreamOptions extends NatsServer, StreamChoice {
   readonly idleMs?: number | undefined;
   /** Restore with so many replicas instead of the recorded number: 1, 3 or 5. */
   readonly replicas?: number | undefined;
+  /** The nats-server that a drill restores into. Default: "nats-server" from the PATH. */
+  readonly natsServer?: string | undefined;
   /** Folder for snapshots beyond 4 MiB, which wait there, encrypted and without a name; default: the system's temporary folder. */
   readonly spoolDir?: string | undefined;
 }
@@ -61,6 +64,7 @@ export function jetstream(options: JetStreamOptions = {}): Stage<void, Files> {
     run: (_input, context) => Promise.resolve(collect(options, context)),
     undo: (stored, context) =>
       context.want.inPlace ? restoreStreams(stored, context, options) : extract(stored, context),
+    drill: (folder, context) => drillStreams(folder, context, options),
     [plain]: (want) => want.inPlace ? undefined : () => [],
   };
   return stage;

@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { join } from "node:path";
 import { extract } from "../../collect/extract.ts";
 import { wantedBy } from "../../collect/ignore.ts";
+import { drillStreams } from "../../collect/jetstream/drill.ts";
 import { directoryEntry, entriesOf, fileEntry } from "../../collect/jetstream/entries.ts";
 import { gather, type Locate, readText } from "../../collect/jetstream/gather.ts";
 import type { Link } from "../../collect/jetstream/link.ts";
@@ -52,6 +54,7 @@ export function chattoCollector(options: ChattoOptions = {}): Stage<void, Files>
     run: (_input, context) => Promise.resolve().then(() => collect(options, context)),
     undo: (stored, context) =>
       context.want.inPlace ? restore(options, stored, context) : extract(stored, context),
+    drill: (folder, context) => drillStreams(join(folder, TOP, "streams"), context, options),
   };
 }
 
