@@ -16,6 +16,7 @@ export const INDEX = ".index";
 
 const PART =
   /^(?:\.intent|\.index|\.receipt\.json(?:\.[a-z0-9]{1,8})?|\.(?:sha256|sha512|minisig|sig|asc))?$/;
+const SIGNATURE = /\.(?:minisig|sig|asc)$/;
 const EVENT = /^\.(prune|verify|drill|rotate)\.json$/;
 
 /**
@@ -45,6 +46,8 @@ export interface ShelvedEvent {
   readonly event: string;
   /** From its name. */
   readonly time: Date;
+  /** Keys of its signatures. */
+  readonly signatures: readonly string[];
 }
 
 /** Everything of one name in one store. */
@@ -58,11 +61,17 @@ export interface Catalog {
 /** Lists a shelf in one store. Throws when the store cannot be listed completely. */
 export async function readCatalog(store: Store, shelf: Shelf): Promise<Catalog> {
   const found = new Map<string, { time: Date; parts: Map<string, StoreItem> }>();
-  const events: ShelvedEvent[] = [];
+  const events: Omit<ShelvedEvent, "signatures">[] = [];
+  const signatures = new Map<string, string[]>();
   for await (const item of store.list(shelf.naming.prefix(shelf.name))) {
     const event = parseEvent(item.key, shelf.name);
     if (event) {
       events.push(event);
+      continue;
+    }
+    const signed = item.key.replace(SIGNATURE, "");
+    if (parseEvent(signed, shelf.name)) {
+      signatures.set(signed, [...signatures.get(signed) ?? [], item.key]);
       continue;
     }
     const part = parsePart(item.key, shelf);
@@ -74,7 +83,7 @@ export async function readCatalog(store: Store, shelf: Shelf): Promise<Catalog> 
   const backups = [...found].map(([id, { time, parts }]) => ({ id, time, parts, state: stateOf(parts) }));
   backups.sort((a, b) => a.time.getTime() - b.time.getTime() || (a.id < b.id ? -1 : 1));
   events.sort((a, b) => a.time.getTime() - b.time.getTime() || (a.key < b.key ? -1 : 1));
-  return { backups, events };
+  return { backups, events: events.map((e) => ({ ...e, signatures: signatures.get(e.key) ?? [] })) };
 }
 
 /** The newest complete backup, or undefined. */
@@ -82,7 +91,7 @@ export function newestComplete(catalog: Catalog): Shelved | undefined {
   return catalog.backups.findLast((backup) => backup.state === "complete");
 }
 
-function parseEvent(key: string, name: string): ShelvedEvent | undefined {
+function parseEvent(key: string, name: string): Omit<ShelvedEvent, "signatures"> | undefined {
   const parsed = parseName(key);
   if (!parsed || parsed.name !== name) return undefined;
   const match = EVENT.exec(parsed.suffix);

@@ -6,6 +6,7 @@
 import { type Catalog, newestComplete, readCatalog, type ShelfState } from "./catalog.ts";
 import { IntegrityError, messageOf, NotFoundError } from "./errors.ts";
 import { readReceipt } from "./ledger.ts";
+import { requireFresh } from "./policy.ts";
 import { type BackupReceipt, decodeReceipt } from "./receipt.ts";
 import type { Context, Copy, Part, Pipeline, Sealed, Shelf, Store, Stored } from "./stage.ts";
 
@@ -66,6 +67,7 @@ export async function find(plan: Plan, id: string, context: Context): Promise<St
   if (wanted === undefined) {
     throw new NotFoundError(`Cannot find a backup of "${shelf.name}" in ${where}: there is none yet`);
   }
+  if (id === "latest") requireFresh(shelf, wanted, context.now);
   const copies: Copy[] = [];
   let state: ShelfState | undefined;
   for (const { store, catalog } of catalogs) {

@@ -8,6 +8,7 @@ import { readAll, sha256, text, utf8 } from "./bytes.ts";
 import { type Catalog, readCatalog, RECEIPT } from "./catalog.ts";
 import { ExistsError, IntegrityError } from "./errors.ts";
 import { formatName } from "./name.ts";
+import { type Prover, prover, signReceipt } from "./seal.ts";
 import { decodeReceipt, encodeReceipt, type PruneReceipt, type Receipt, RECEIPT_LIMIT } from "./receipt.ts";
 import type { Context, Shelf, State, Store, U8 } from "./stage.ts";
 
@@ -29,6 +30,8 @@ export interface Ledger {
   readonly base: (Head & { readonly receipt: PruneReceipt }) | undefined;
   /** Receipts that are there and cannot be read: damaged, renamed or swapped. */
   readonly unreadable: readonly { readonly id: string; readonly why: string }[];
+  /** Heads and prunes without the signature that the plan asks for: nothing they say counts, and no receipt names them. */
+  readonly unproven: readonly { readonly id: string; readonly why: string }[];
   /** Digests of receipts that a prune read here has removed. */
   readonly gone: ReadonlySet<string>;
   /** Every receipt that the base does not list, the base included. */
@@ -79,8 +82,11 @@ export async function readLedger(
   catalog: Catalog,
   state?: State,
 ): Promise<Ledger> {
-  const known = state ? (await recall(state, store, shelf))?.known ?? {} : {};
-  const newest = catalog.events.findLast((event) => event.event === "prune");
+  const memory = state && await recall(state, store, shelf);
+  const known = memory?.known ?? {};
+  const seen = new Set(memory?.heads.map((head) => head.sha256));
+  const prove = prover(shelf, (id) => receiptKey(id, shelf), store, seen);
+  const newest = await newestProven(catalog, prove);
   let base: Ledger["base"];
   const nodes: Node[] = [];
   const unreadable: { id: string; why: string }[] = [];
@@ -97,6 +103,7 @@ export async function readLedger(
       unreadable.push({ id: newest.key, why: error.message });
     }
   }
+  const unproven = prove.unproven;
   const covered = new Set(base?.receipt.live.map((item) => item.id));
   const gone = new Set(base?.receipt.tombstones.map((item) => item.sha256));
   for (const id of receiptIds(catalog)) {
@@ -109,20 +116,28 @@ export async function readLedger(
     try {
       const { bytes, receipt } = await readReceipt(store, id, shelf);
       nodes.push({ id, sha256: sha256(bytes), parents: receipt.parents });
-      if (receipt.event === "prune") { for (const item of receipt.tombstones) gone.add(item.sha256); }
+      if (receipt.event === "prune" && await prove.check(id, bytes)) {
+        for (const item of receipt.tombstones) gone.add(item.sha256);
+      }
     } catch (error) {
       if (!(error instanceof IntegrityError)) throw error;
       unreadable.push({ id, why: error.message });
     }
   }
   const named = new Set(nodes.flatMap((node) => node.parents));
-  return {
-    base,
-    unreadable,
-    gone,
-    nodes,
-    heads: nodes.filter((node) => !named.has(node.sha256)).map(({ id, sha256 }) => ({ id, sha256 })),
-  };
+  const heads: Head[] = [];
+  for (const { id, sha256 } of nodes.filter((node) => !named.has(node.sha256))) {
+    if (await prove.check(id)) heads.push({ id, sha256 });
+  }
+  return { base, unreadable, unproven, gone, nodes, heads };
+}
+
+/** The newest prune; one that is not proven says nothing. */
+async function newestProven(catalog: Catalog, prove: Prover): Promise<Catalog["events"][number] | undefined> {
+  for (const event of catalog.events.filter((event) => event.event === "prune").toReversed()) {
+    if (await prove.check(event.key)) return event;
+  }
+  return undefined;
 }
 
 /** Every receipt of a catalog: complete and damaged backups, and events. */
@@ -137,12 +152,23 @@ export function receiptIds(catalog: Catalog): string[] {
 export interface Audit {
   /** Evidence of tampering, each a sentence; empty when all agrees. */
   readonly problems: readonly string[];
+  /** What is there without the signature that the plan asks for, each a sentence. */
+  readonly forged: string[];
   /** Whether deletion of the newest receipts could be told: false when this host remembers no head. */
   readonly remembered: boolean;
 }
 
-/** Checks that nothing is missing without a tombstone. Reads every receipt after the newest prune afresh. */
-export async function audit(store: Store, shelf: Shelf, catalog: Catalog, state: State): Promise<Audit> {
+/**
+ * Checks that nothing is missing without a tombstone. Reads every receipt after the newest prune afresh. `given` are heads that an
+ * operator kept elsewhere.
+ */
+export async function audit(
+  store: Store,
+  shelf: Shelf,
+  catalog: Catalog,
+  state: State,
+  given: readonly Head[] = [],
+): Promise<Audit> {
   const ledger = await readLedger(store, shelf, catalog);
   const present = new Set(receiptIds(catalog));
   const digests = digestsOf(ledger);
@@ -159,12 +185,18 @@ export async function audit(store: Store, shelf: Shelf, catalog: Catalog, state:
     }
   }
   for (const { why } of ledger.unreadable) problems.push(why);
-  const remembered = await recall(state, store, shelf) !== undefined;
+  const forged = ledger.unproven.map(({ why }) => why);
+  const remembered = given.length > 0 || await recall(state, store, shelf) !== undefined;
+  for (const head of given.filter((head) => !digests.has(head.sha256))) {
+    problems.push(
+      `"${head.id}" is gone, or is not what it was: the head you gave (${head.sha256.slice(0, 12)}...)`,
+    );
+  }
   for (const head of await lostHeads(state, store, shelf, ledger)) {
     problems.push(`"${head.id}" is gone, which this host had seen`);
   }
-  if (problems.length === 0) await remember(state, store, shelf, ledger, ledger.heads);
-  return { problems, remembered };
+  if (problems.length + forged.length === 0) await remember(state, store, shelf, ledger, ledger.heads);
+  return { problems, forged, remembered };
 }
 
 /** Heads this host has seen that the ledger holds no more, and that no prune removed. */
@@ -227,7 +259,8 @@ function memoryKey(store: Store, shelf: Shelf): string {
 export async function acceptLedger(store: Store, shelf: Shelf, context: Context): Promise<readonly Head[]> {
   const catalog = await readCatalog(store, shelf);
   const ledger = await readLedger(store, shelf, catalog);
-  const present = new Set(receiptIds(catalog));
+  const unproven = new Set(ledger.unproven.map(({ id }) => id));
+  const present = new Set(receiptIds(catalog).filter((id) => !unproven.has(id)));
   const live: Head[] = [];
   for (const id of present) live.push(headOf(id, await readBytes(store, receiptKey(id, shelf))));
   const kept = (ledger.base?.receipt.live ?? []).filter((item) => !present.has(item.id));
@@ -267,9 +300,11 @@ export async function appendEvent(
   const parents = ledger.heads.map((head) => head.sha256).sort();
   for (let second = 0; second < 60; second++) {
     const id = formatName(shelf.name, new Date(context.now.getTime() + second * 1000), `.${event}.json`);
-    const receipt = make(id, parents);
+    const signer = shelf.seals?.[0]?.signer.identity;
+    const receipt: Receipt = { ...make(id, parents), ...(signer === undefined ? {} : { signer }) };
     const bytes = encodeReceipt(receipt);
     try {
+      await signReceipt(store, shelf, id, bytes);
       await store.put(id, bytes, { ifAbsent: true });
     } catch (error) {
       if (error instanceof ExistsError) continue;

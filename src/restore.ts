@@ -8,6 +8,8 @@ import { label, toBytes } from "./bytes.ts";
 import { everything, makeContext, type RunOptions } from "./context.ts";
 import { findError, IntegrityError, messageOf, NotFoundError, StoreError } from "./errors.ts";
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
+import { readCatalog } from "./catalog.ts";
+import { lostHeads, readLedger } from "./ledger.ts";
 import type { BackupReceipt } from "./receipt.ts";
 import type { Bytes, Conflict, Context, Limits, RestoreAction, Sealed, Stored, U8, Want } from "./stage.ts";
 
@@ -78,6 +80,7 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
   }
   const first = makeContext({ ...options, progress });
   const stored = await find(plan, options.id ?? "latest", first);
+  if ((options.id ?? "latest") === "latest") await refuseOlder(stored, first);
   const context: Context = { ...first, want: wantOf({ ...options, report }, receiptOf(stored)) };
   context.progress({ phase: "restore", bytes: 0, totalBytes: receiptOf(stored).contents.bytes });
   await undoAnyCopy(plan, stored, context);
@@ -96,6 +99,20 @@ async function undoAnyCopy(plan: Plan, stored: Stored, context: Context): Promis
       if (!next || !damaged) throw error;
       context.log.warn("copy", `${damaged.message}. Going on with the copy in ${next.store.url}`);
     }
+  }
+}
+
+/** "latest" must not be an older backup because someone deleted what this host has seen come after it. */
+async function refuseOlder(stored: Stored, context: Context): Promise<void> {
+  for (const { store } of stored.copies) {
+    const { shelf } = stored;
+    const ledger = await readLedger(store, shelf, await readCatalog(store, shelf), context.state);
+    const [lost] = await lostHeads(context.state, store, shelf, ledger);
+    if (!lost) continue;
+    throw new IntegrityError(
+      `Cannot take "${stored.id}" for the newest in ${store.url}: "${lost.id}", which this host had seen, is gone and no prune ` +
+        "removed it. Look into it; name a backup to restore it all the same",
+    );
   }
 }
 

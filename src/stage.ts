@@ -164,6 +164,8 @@ export interface Sealed extends Carrier {
   readonly kind: "sealed";
   /** Who will sign, opened by upload before byte one. */
   readonly signers: readonly Signer[];
+  /** Forward: who must have signed what is in the ledger. */
+  readonly seals?: readonly Seal[] | undefined;
 }
 
 /** Makes detached signatures or checksums. */
@@ -457,6 +459,20 @@ export interface Shelf {
   readonly naming: Naming;
   /** Who must have signed its receipts, as the plan's sign stages pin it. Absent or empty: nobody. */
   readonly seals?: readonly Seal[] | undefined;
+  /** What every backup must be, as upload's `require` pins it. */
+  readonly require?: Requirements | "none" | undefined;
+}
+
+/** What an operator demands of every backup, when it is made and when it is read. What is broken is an IntegrityError. */
+export interface Requirements {
+  /** A signature by a stage that proves who signed. */
+  readonly signature?: boolean | undefined;
+  /** Encryption, by any tool. */
+  readonly encryption?: boolean | undefined;
+  /** Public keys ("RW...") or fingerprints, one of which must have signed. */
+  readonly signers?: readonly string[] | undefined;
+  /** The most that "latest" may be old: "26h", "2d", "1w". */
+  readonly maxAge?: string | undefined;
 }
 
 /** What retention decided for one backup, and why. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { type Catalog, INTENT, RECEIPT, type Shelved } from "./catalog.ts";
+import { type Catalog, INTENT, RECEIPT, type Shelved, type ShelvedEvent } from "./catalog.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Context, Store } from "./stage.ts";
 
@@ -28,7 +28,12 @@ export async function sweep(
       await removeBackup(store, backup);
     }
   }
-  for (const event of catalog.events) if (announced.has(event.key)) await store.delete(event.key);
+  for (const event of catalog.events) if (announced.has(event.key)) await removeEvent(store, event);
+}
+
+/** Deletes an event's receipt, then its signatures. */
+export async function removeEvent(store: Store, event: ShelvedEvent): Promise<void> {
+  for (const key of [event.key, ...event.signatures]) await store.delete(key);
 }
 
 /** Deletes a backup by its exact known names: the receipt first, so that it is no backup any more, the intent last. */

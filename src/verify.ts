@@ -11,6 +11,7 @@ import { findError, IntegrityError, KeyError, messageOf, StoreError } from "./er
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
 import { acceptLedger, appendEvent, audit } from "./ledger.ts";
 import { wantOf } from "./restore.ts";
+import type { ReceiptRef } from "./receipt.ts";
 import type { Context, Files, Sealed, Store, Stored } from "./stage.ts";
 
 /** What to verify, and how thoroughly. */
@@ -21,6 +22,11 @@ export interface VerifyOptions extends RunOptions {
   readonly level?: "quick" | "full" | undefined;
   /** Take what is missing from the ledger as accepted, from now on: for deletions the operator knows of. Default: false. */
   readonly accept?: boolean | undefined;
+  /**
+   * Digests of receipts that were the newest when they were noted down elsewhere: each must still be there. With one, a deletion of
+   * the newest shows on a host that remembers nothing.
+   */
+  readonly heads?: readonly ReceiptRef[] | undefined;
 }
 
 /** What verify found to be right. Whatever is wrong is thrown. */
@@ -57,7 +63,7 @@ export async function verify(plan: Plan, options: VerifyOptions = {}): Promise<V
     const copy = stored.copies.find((copy) => copy.store === store);
     try {
       if (options.accept) await accept(store, stored, context);
-      remembered = await auditStore(store, stored, context) && remembered;
+      remembered = await auditStore(store, stored, context, options.heads) && remembered;
       if (!copy) {
         context.log.warn(
           "behind",
@@ -110,7 +116,12 @@ async function fullAndRecorded(
   return result;
 }
 
-async function auditStore(store: Store, stored: Stored, context: Context): Promise<boolean> {
+async function auditStore(
+  store: Store,
+  stored: Stored,
+  context: Context,
+  heads: readonly ReceiptRef[] = [],
+): Promise<boolean> {
   const catalog = await readCatalog(store, stored.shelf);
   const orphans = catalog.backups.filter((backup) => backup.state === "orphan" || backup.state === "damaged");
   for (const { id, state } of orphans.filter(({ id }) => id !== stored.id)) {
@@ -121,7 +132,16 @@ async function auditStore(store: Store, stored: Stored, context: Context): Promi
         : `"${id}" in ${store.url} has a receipt and no archive: someone has removed it`,
     );
   }
-  const { problems, remembered } = await audit(store, stored.shelf, catalog, context.state);
+  const { problems, forged, remembered } = await audit(store, stored.shelf, catalog, context.state, heads);
+  if (stored.shelf.seals?.length) forged.push(...orphans.map(({ id }) => `nothing says who made "${id}"`));
+  if (forged.length > 0) {
+    throw new IntegrityError(
+      `Cannot trust the ledger of "${stored.shelf.name}" in ${store.url}: ${
+        forged.join("; ")
+      }. Someone who does not hold your ` +
+        "signing key has written there, or removed a signature; find out who, and remove or put back what they touched",
+    );
+  }
   if (problems.length > 0) {
     throw new IntegrityError(
       `Something other than Holdfast has removed backups of "${stored.shelf.name}" from ${store.url}: ` +
@@ -163,7 +183,7 @@ async function full(
   }
 }
 
-/** Appends the receipt of a proof to the ledger of the copy's store. A store that cannot be written is a warning: the proof stands. */
+/** Appends the receipt of a proof to the ledger of the copy's store. A store that cannot be written, and a missing key to sign with, are warnings: the proof stands. */
 export async function record(
   stored: Stored,
   context: Context,
@@ -173,7 +193,7 @@ export async function record(
   try {
     await append(stored, context, event, facts);
   } catch (error) {
-    if (!findError(error, StoreError)) throw error;
+    if (!findError(error, StoreError) && !findError(error, KeyError)) throw error;
     context.log.warn("record", `The ${event} of "${stored.id}" could not be recorded: ${messageOf(error)}`);
   }
 }

@@ -10,7 +10,7 @@ import { appendEvent, type Head, readLedger, readReceipt } from "../ledger.ts";
 import type { Receipt } from "../receipt.ts";
 import type { Context, Shelf, Stage, Store, Stored, U8, Verdict } from "../stage.ts";
 import { acquireLease } from "../store/lease.ts";
-import { removeBackup, sweep } from "../sweep.ts";
+import { removeBackup, removeEvent, sweep } from "../sweep.ts";
 import { type Candidate, keep } from "./keep.ts";
 import { checkPolicy, type Policy } from "./policy.ts";
 
@@ -202,7 +202,9 @@ async function remove(
   for (const backup of contents.catalog.backups) {
     if (going.has(backup.id)) await removeBackup(store, backup);
   }
-  for (const key of goingEvents) await store.delete(key);
+  for (const event of contents.catalog.events) {
+    if (goingEvents.has(event.key)) await removeEvent(store, event);
+  }
 }
 
 /** Proofs whose backup goes, and all but the last few prunes. */

@@ -57,6 +57,7 @@ export function detached(scheme: Scheme): Stage<Sealed, Sealed> {
           return { ...sheet, stages: [...sheet.stages, { verb: "sign", tool }] };
         },
         signers: [...input.signers, signer],
+        seals: [...input.seals ?? [], seal],
       }),
     undo: async (output) => {
       const { proof, body } = output;

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { label, readAll, toBytes } from "../bytes.ts";
 import { INDEX } from "../catalog.ts";
 import { IntegrityError, messageOf, NotFoundError } from "../errors.ts";
+import { requireOnRestore } from "../policy.ts";
 import { type BackupReceipt, decodeReceipt } from "../receipt.ts";
 import type { Body, Bytes, Context, Copy, FactSheet, Sealed, Store, Stored, U8 } from "../stage.ts";
 
@@ -36,6 +37,8 @@ async function openCopy(stored: Stored, copy: Copy, context: Context): Promise<S
       `Cannot trust "${id}" in ${copy.store.url}: its receipt was made for "${receipt.id}"`,
     );
   }
+  const sidecar = (suffix: string): Promise<U8 | undefined> => readSidecar(copy.store, id + suffix);
+  await requireOnRestore(stored.shelf, receipt, copy.receipt, sidecar);
   const suffix = stored.shelf.naming.parse(id)?.suffix ?? "";
   const body = await verifiedBody(copy.store, receipt, "", context);
   const hasIndex = receipt.objects.some((object) => object.suffix === INDEX);
@@ -47,7 +50,7 @@ async function openCopy(stored: Stored, copy: Copy, context: Context): Promise<S
     index,
     facts: () => factsOf(receipt),
     signers: [],
-    proof: { id, receipt: copy.receipt, sidecar: (suffix) => readSidecar(copy.store, id + suffix) },
+    proof: { id, receipt: copy.receipt, sidecar },
   };
 }
 

@@ -10,8 +10,9 @@ import { BusyError, ConfigError, ExistsError, IntegrityError, messageOf, StoreEr
 import { formatBytes } from "../bytes.ts";
 import { type Ledger, lostHeads, readLedger, readReceipt } from "../ledger.ts";
 import { checkName, formatTime, standardNaming } from "../name.ts";
+import { checkRequirements, requireOnCreate } from "../policy.ts";
 import type { BackupReceipt } from "../receipt.ts";
-import type { Context, Naming, Sealed, Shelf, Signer, Stage, Store, Stored } from "../stage.ts";
+import type { Context, Naming, Requirements, Sealed, Shelf, Signer, Stage, Store, Stored } from "../stage.ts";
 import { acquireLease, type Lease } from "../store/lease.ts";
 import { download } from "./download.ts";
 import { type Opened, type Target, writeBackup } from "./write.ts";
@@ -25,6 +26,8 @@ export interface UploadOptions {
   readonly to: Store | readonly Store[];
   /** How files are named. Default: `<name>_<UTC>.<suffixes>`. */
   readonly naming?: Naming | undefined;
+  /** What every backup must be, when it is made and when it is read. Default: what the stages do by themselves. */
+  readonly require?: Requirements | "none" | undefined;
   /** Age in milliseconds after which the remains of a run that died are swept. Default: 24 hours. */
   readonly graceMs?: number | undefined;
 }
@@ -41,7 +44,8 @@ export function upload(options: UploadOptions): Stage<Sealed, Stored> {
   const urls = stores.map((store) => store.url);
   const twice = urls.find((url, i) => urls.indexOf(url) !== i);
   if (twice !== undefined) throw new TypeError(`Cannot upload: the store ${twice} is given twice`);
-  const shelf: Shelf = { name: checkName(options.name), stores, naming };
+  checkRequirements(options.require);
+  const shelf: Shelf = { name: checkName(options.name), stores, naming, require: options.require };
   return {
     name: "upload",
     verb: "upload",
@@ -51,7 +55,9 @@ export function upload(options: UploadOptions): Stage<Sealed, Stored> {
   };
 }
 
-async function store(sealed: Sealed, context: Context, shelf: Shelf, graceMs: number): Promise<Stored> {
+async function store(sealed: Sealed, context: Context, bare: Shelf, graceMs: number): Promise<Stored> {
+  const shelf: Shelf = sealed.seals ? { ...bare, seals: sealed.seals } : bare;
+  requireOnCreate(shelf, sealed);
   checkFolders(shelf.stores);
   const { leases, waited, refused } = await lease(context, shelf);
   try {
@@ -169,7 +175,7 @@ async function sayEvidence(store: Store, shelf: Shelf, ledger: Ledger, context: 
       `"${id}" was in ${store.url} and is gone; no prune removed it. Run verify, and look into it`,
     );
   }
-  for (const { why } of ledger.unreadable) context.log.warn("evidence", why);
+  for (const { why } of [...ledger.unreadable, ...ledger.unproven]) context.log.warn("evidence", why);
 }
 
 /** The receipt of the backup before, where it can be read. */

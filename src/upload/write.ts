@@ -203,7 +203,8 @@ async function commit(
   await create(target, id + RECEIPT, receipt);
   target.receipt = receipt;
   const head: Head = headOf(id, receipt);
-  const ledger = target.ledger ?? { base: undefined, unreadable: [], gone: new Set(), nodes: [], heads: [] };
+  const ledger = target.ledger ??
+    { base: undefined, unreadable: [], gone: new Set(), nodes: [], heads: [], unproven: [] };
   const nodes = [...ledger.nodes, { ...head, parents }];
   await remember(context.state, target.store, shelf, { ...ledger, nodes }, [head]);
 }
