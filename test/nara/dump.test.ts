@@ -211,3 +211,19 @@ Deno.test("nara: a peer with our name and another key is a warning", async () =>
   assert.match(seen.warnings[0]!.message, /calls itself "alice" but has another key/);
   assert.ok(bob.publicKey !== alice.publicKey);
 });
+
+Deno.test({
+  name: "nara: 200,000 events under one time are all there",
+  ignore: Deno.env.get("HOLDFAST_SOAK") !== "1",
+  fn: async () => {
+    const line = (i: number): string =>
+      `{"id":"${
+        String(i).padStart(32, "0")
+      }","ts":1704067200000000000,"svc":"seen","seen":{"observer":"alice","subject":"bob","via":"${i}"}}`;
+    const log = Array.from({ length: 200_000 }, (_, i) => line(i));
+    await using peer = startPeer({ name: "alice", soul: ALICE, events: log });
+    const lines = await dump([peer.url], undefined, { timeoutMs: 170_000 });
+    assert.equal(lines.length, 200_000);
+    assert.ok(lines.every((text, i) => text === log[i]));
+  },
+});

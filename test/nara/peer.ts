@@ -33,6 +33,8 @@ export interface PeerOptions {
   tells?: () => readonly string[];
   /** Sends the first page whatever the cursor. */
   repeat?: boolean;
+  /** Whether imports find nobody who answers. */
+  down?: (batches: number) => boolean;
   /** Names a cursor before the one it got. */
   backwards?: boolean;
   /** Largest page. Default: 5,000. */
@@ -243,6 +245,7 @@ function importEvents(state: State, text: string): Response {
   } catch {
     return fail(400, "Invalid JSON");
   }
+  if (state.options.down?.(state.batches.length)) return broken();
   const lines = splitEvents(text);
   const age = now(state) / 1000 - Number(body.ts);
   if (Math.abs(age) > 300) {

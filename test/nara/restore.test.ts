@@ -173,3 +173,18 @@ Deno.test("nara restore: by service, time and emitter; a dry run sends nothing",
   assert.equal(result.kept, 2);
   await assert.rejects(give(target.url, log, { services: ["zine"] }), /Cannot choose the service "zine"/);
 });
+
+Deno.test("nara restore: a target that goes away fails the run; the next one sends only the rest", async () => {
+  const log = teases(alice, 100);
+  let gone = true;
+  await using target = startPeer({ name: "alice", soul: ALICE, down: (batches) => gone && batches >= 2 });
+  await assert.rejects(give(target.url, log, { batch: 30 }), /Cannot restore to .*the connection failed/);
+  assert.equal(target.events().length, 60);
+  gone = false;
+  const { present, sent, kept } = await give(target.url, log, { batch: 30 });
+  assert.deepEqual([present, sent, kept], [60, 40, 40]);
+  await assert.rejects(
+    give("http://127.0.0.1:1", log),
+    /Cannot restore to http:\/\/127.0.0.1:1: the connection failed/,
+  );
+});

@@ -2,6 +2,19 @@
 import { strict as assert } from "node:assert";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import {
+  archive,
+  backup,
+  compress,
+  drill,
+  encrypt,
+  nara,
+  pipeline,
+  prune,
+  sign,
+  store,
+  upload,
+} from "../../mod.ts";
 import { fromGoFlags } from "../../src/recipes/nara/arguments.ts";
 import { sealStash } from "../../src/recipes/nara/stash.ts";
 import { parseSoul } from "../../src/recipes/nara/soul.ts";
@@ -290,4 +303,34 @@ Deno.test("examples: nara_nightly.ts stores encrypted and goes on the next night
   const second = await nightly();
   assert.equal(second.code, 0, second.err);
   assert.ok(readdirSync(dir.join("store")).some((name) => name.endsWith(".receipt.json")));
+});
+
+Deno.test("nara: a backup is drilled: restored, replayed into a fresh nara, compared; and pruned", async () => {
+  using dir = scratch();
+  const log = [heyThere(alice, "alice"), ...teases(alice, 50), ...pings(alice, 9, "bob")];
+  await using peer = startPeer({ name: "alice", soul: ALICE, events: log });
+  const to = store.directory(dir.join("store"));
+  mkdirSync(dir.join("store"));
+  const plan = pipeline(nara.collect({ name: "alice", peers: [peer.url], soul: () => ALICE }))
+    .pipe(archive.tar())
+    .pipe(compress.zstd())
+    .pipe(encrypt.age({ recipients: [recipient], identities: () => identity }))
+    .pipe(sign.sha256())
+    .pipe(upload({ name: "nara", to }))
+    .pipe(prune({ keepLast: 1 }));
+  await backup(plan, { now: new Date("2026-11-19T03:00:00Z") });
+  const { id } = await backup(plan, { now: new Date("2026-11-20T03:00:00Z") });
+  const task = [
+    Deno.execPath(),
+    "run",
+    "-A",
+    "--no-check",
+    `${root}tasks/nara_drill.ts`,
+    "--input",
+    "events.jsonl",
+  ];
+  const drilled = await drill(plan, { assert: task });
+  assert.deepEqual([drilled.id, drilled.asserted], [id, true]);
+  const archives = readdirSync(dir.join("store")).filter((name) => name.endsWith(".age"));
+  assert.deepEqual(archives, [id]);
 });

@@ -7,7 +7,9 @@ import { createHash } from "node:crypto";
 import { type Exact, isNumber, parseExact } from "../../collect/events/exact.ts";
 import { digest, verified } from "./soul.ts";
 
-type Fields = Readonly<Record<string, Exact>>;
+/** A number is itself only where it is exact as one. */
+type Value = Exact | number;
+type Fields = Readonly<Record<string, Value>>;
 
 /** An event that has been read. */
 export interface NaraEvent {
@@ -41,7 +43,7 @@ export const SERVICES: readonly string[] = Object.keys(PAYLOADS);
 
 /** Reads a line. Throws SyntaxError unless it is a JSON object. */
 export function readEvent(line: string): NaraEvent {
-  const value = parseExact(line);
+  const value = parse(line);
   if (typeof value !== "object" || value === null || Array.isArray(value) || isNumber(value)) {
     throw new SyntaxError("not a JSON object");
   }
@@ -60,11 +62,31 @@ export function readEvent(line: string): NaraEvent {
   };
 }
 
-function text(value: Exact | undefined): string {
+/** Parses a line; numbers that JavaScript cannot hold, and times, keep their digits. */
+function parse(line: string): Value {
+  const times = line.match(/"ts"\s*:\s*-?\d+(?=\s*[,}])/g);
+  const value = JSON.parse(line);
+  if (times?.length !== 1 || typeof value?.ts !== "number" || !holds(value, 0)) return parseExact(line);
+  return { ...value, ts: { digits: /-?\d+$/.exec(times[0]!)![0] } };
+}
+
+/** Whether all numbers but the time are exact. */
+function holds(value: object, depth: number): boolean {
+  for (const [key, inner] of Object.entries(value)) {
+    if (
+      typeof inner === "number" && Math.abs(inner) > Number.MAX_SAFE_INTEGER && (key !== "ts" || depth > 0)
+    ) return false;
+    if (typeof inner === "object" && inner !== null && !holds(inner, depth + 1)) return false;
+  }
+  return true;
+}
+
+function text(value: Value | undefined): string {
   return typeof value === "string" ? value : "";
 }
 
-function digits(value: Exact | undefined): string {
+function digits(value: Value | undefined): string {
+  if (typeof value === "number") return String(value);
   return isNumber(value) ? value.digits : "0";
 }
 
