@@ -7,7 +7,8 @@ import { work } from "../src/compress/codec.ts";
 import { createInput } from "../src/compress/input.ts";
 import { tee } from "../src/upload/tee.ts";
 import { toBytes } from "../src/bytes.ts";
-import type { Bytes, Entry, Files, U8 } from "../src/stage.ts";
+import { zstdOn } from "../src/compress/zstd.ts";
+import type { Archive, Bytes, Entry, FactSheet, Files, U8 } from "../src/stage.ts";
 import { testContext } from "./support.ts";
 
 const MIB = 1024 * 1024;
@@ -136,4 +137,17 @@ Deno.test("createInput() goes on after a chunk that it has given back", async ()
   assert.equal((await input.block(10)).length, 10);
   assert.equal((await input.peek(1)).length, 0);
   assert.equal(input.taken(), 2 * MIB + 20);
+});
+
+Deno.test("zstd() transfers blocks that were made to be passed on, and copies any other", async () => {
+  for (const [chunk, left] of [[dirty(2 * MIB), 2 * MIB], [takeBlock(2 * MIB), 0]] as const) {
+    const source = toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+      yield chunk;
+    });
+    const facts = (): FactSheet => ({ sources: [], stages: [] });
+    const archive: Archive = { kind: "archive", suffix: ".tar", body: { read: () => source }, facts };
+    const packed = await zstdOn({ workers: 1, inlineBytes: 0 }).run(archive, testContext());
+    for await (const _ of packed.body.read());
+    assert.equal(chunk.length, left);
+  }
 });
