@@ -41,10 +41,10 @@ export function naraDrillCommand(start: StartPeer): Command {
       "Replays a log into a nara that is started for it, and compares what is there with what was stored.",
     about: [
       "Every event must be there byte for byte, or be one that naras drop by their caps; a second replay must send nothing. " +
-      'Otherwise: exit code 5. In a plan, this is the drill\'s assertion: drill = { assert = ["deno", "task", "--config", ' +
-      '"/srv/holdfast/deno.json", "nara:drill", "--input", "events.jsonl"] }.',
+      "Otherwise: exit code 5. In a program it is what a drill asserts: " +
+      'drill(plan, { assert: ["deno", "run", "-A", "/srv/holdfast/tasks/nara_drill.ts", "--input", "events.jsonl"] }).',
     ],
-    examples: ["deno task nara:drill --input events.jsonl", "deno task drill --config nara.toml"],
+    examples: ["deno task nara:drill --input events.jsonl", "deno task nara:drill < events.jsonl"],
     parser: object({
       input: textOption("--input", "FILE", "The log. Default: standard input. gzip and zstd are unpacked"),
       json: toggle("--json", "The numbers as one JSON object on standard output"),
