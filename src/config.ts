@@ -144,7 +144,7 @@ function parseToml(text: string, file: string, positions: readonly KeyPosition[]
     if (!(error instanceof TomlError)) throw error;
     // Only the first line: what follows shows the text, and a secret may stand in it.
     const message = error.message.split("\n")[0]!.replace("Invalid TOML document: ", "");
-    const here = positions.findLast((key) => key.line === error.line);
+    const here = positions.findLast(({ line, column }) => line === error.line && column <= error.column);
     const at = here ? `, ${formatPath(here.path)}` : "";
     const twice = /redefine/.test(message) ? "is defined twice. Remove one" : `not TOML: ${message}`;
     throw new ConfigError(

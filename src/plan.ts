@@ -10,6 +10,7 @@ import * as compress from "./compress/mod.ts";
 import type { CollectConfig, Config, KeyPath, PlanConfig, SourceConfig } from "./config.ts";
 import { passphraseFrom, readIdentities, readPassphrase, readRecipients } from "./config/keys.ts";
 import { natsAuth } from "./config/nats.ts";
+import { openpgpStage, signStage } from "./config/seal.ts";
 import { suggest } from "./config/words.ts";
 import * as encrypt from "./encrypt/mod.ts";
 import { ConfigError, messageOf } from "./errors.ts";
@@ -93,9 +94,13 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
   if (tool === "zstd") files = files.pipe(at(["compress"], () => compress.zstd(options)));
   if (tool === "gzip") files = files.pipe(at(["compress"], () => compress.gzip(options)));
   let sealed = files.pipe(at(["encrypt"], () => sealer(plan, keys, folder)));
-  if (plan.sign.includes("sha256")) sealed = sealed.pipe(at(["sign"], () => sign.sha256()));
+  for (const [i, tool] of plan.sign.entries()) {
+    sealed = sealed.pipe(at(["sign", i], () => signStage(tool, folder)));
+  }
   const stores = plan.upload.to.map((url, i) => at(["upload", "to", i], () => store.open(url)));
-  let stored = sealed.pipe(at(["upload"], () => upload({ name: plan.name ?? name, to: stores })));
+  let stored = sealed.pipe(
+    at(["upload"], () => upload({ name: plan.name ?? name, to: stores, require: plan.require })),
+  );
   if (plan.prune) stored = stored.pipe(at(["prune"], () => prune(plan.prune as Policy)));
   return {
     name,
@@ -144,6 +149,7 @@ function source(config: SourceConfig, path: KeyPath, at: At, folder: string): St
 
 function sealer(plan: PlanConfig, keys: Keys, folder: string): Stage<Archive, Sealed> {
   if (plan.encrypt.tool === "plaintext") return encrypt.plaintext();
+  if (plan.encrypt.tool === "openpgp") return openpgpStage(plan.encrypt, folder);
   const options = plan.encrypt.options as AgeConfig;
   const { passphraseFile, passphraseCommand, identityFile, recipientsFile } = options;
   if (passphraseFile !== undefined && passphraseCommand !== undefined) {

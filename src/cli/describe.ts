@@ -59,7 +59,7 @@ function describeConfig(config: PlanConfig, line: (key: string, ...words: readon
   line("archive", config.archive.tool, words(config.archive.options));
   line("compress", config.compress.tool, words(config.compress.options));
   line("encrypt", config.encrypt.tool, words(config.encrypt.options));
-  line("sign", config.sign.join(" "));
+  line("sign", config.sign.map(({ tool }) => tool).join(" "));
 }
 
 function source(config: SourceConfig): string {

@@ -70,7 +70,7 @@ function both({ read, write }: Permissions, path: string | undefined): void {
 }
 
 function fromConfig(config: PlanConfig, permissions: Permissions): void {
-  const { collect, encrypt, hooks } = config;
+  const { collect, encrypt, hooks, sign } = config;
   const sources: readonly SourceConfig[] = collect.tool === "group"
     ? Object.values(collect.members)
     : [collect];
@@ -95,15 +95,19 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
       if (source.options.cwd !== undefined) permissions.read.add(source.options.cwd);
     }
   }
-  const { recipientsFile, passphraseFile, passphraseCommand } = encrypt.options as Record<
-    string,
-    string | string[]
-  >;
-  for (const path of [recipientsFile, passphraseFile]) {
-    if (typeof path === "string") permissions.read.add(path);
-  }
-  if (Array.isArray(passphraseCommand)) permissions.run.add(passphraseCommand[0]!);
+  for (const { options } of [encrypt, ...sign]) keyFiles(options, permissions);
   for (const argv of Object.values(hooks ?? {})) if (argv?.[0] !== undefined) permissions.run.add(argv[0]);
+}
+
+/** Files and programs that keys come from; not those that only a restore asks for. */
+function keyFiles(options: Readonly<Record<string, unknown>>, permissions: Permissions): void {
+  const { recipientsFile, recipientFiles, passphraseFile, passphraseCommand } = options;
+  const { certificateFile, trustedFiles } = options;
+  const signing = certificateFile !== undefined || options["publicKey"] !== undefined;
+  const files = [recipientsFile, recipientFiles, passphraseFile, certificateFile, trustedFiles];
+  if (signing) files.push(options["secretKeyFile"]);
+  for (const path of files.flat()) if (typeof path === "string") permissions.read.add(path);
+  if (Array.isArray(passphraseCommand)) permissions.run.add(String(passphraseCommand[0]));
 }
 
 /** What a dry run of a TypeScript plan uses, as Deno's audit log tells it. */

@@ -14,6 +14,8 @@ export interface KeyPosition {
   readonly path: KeyPath;
   /** Its line, from 1. */
   readonly line: number;
+  /** Its column in that line, from 1. */
+  readonly column: number;
 }
 
 interface Cursor {
@@ -154,6 +156,10 @@ function skipBlank(cursor: Cursor, lines: boolean): void {
 
 function note(cursor: Cursor, path: KeyPath, at: number): void {
   let line = 1;
-  for (let i = cursor.text.indexOf("\n"); i >= 0 && i < at; i = cursor.text.indexOf("\n", i + 1)) line++;
-  cursor.found.push({ path, line });
+  let start = 0;
+  for (let i = cursor.text.indexOf("\n"); i >= 0 && i < at; i = cursor.text.indexOf("\n", i + 1)) {
+    line++;
+    start = i + 1;
+  }
+  cursor.found.push({ path, line, column: at - start + 1 });
 }

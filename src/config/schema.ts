@@ -5,6 +5,7 @@
  * @module
  */
 import * as v from "valibot";
+import { openpgpSchema, requireSchema, signTools } from "./seal.ts";
 import { checkName } from "../name.ts";
 import { collectSchema } from "./collect.ts";
 import {
@@ -14,7 +15,6 @@ import {
   number,
   oneOrMore,
   pathIn,
-  said,
   storeIn,
   table,
   text,
@@ -72,14 +72,15 @@ export function planSchema(folder: string) {
     collect: collectSchema(path),
     archive: v.optional(archive, "tar"),
     compress: v.optional(compress, "zstd"),
-    encrypt: toolOf("encrypt", { age: ageSchema(path) }, ["plaintext"]),
+    encrypt: toolOf("encrypt", { age: ageSchema(path), openpgp: openpgpSchema(path) }, ["plaintext"]),
     sign: v.optional(
       v.array(
-        v.picklist(["sha256"], (issue) => `${said(issue.input)} is no sign tool. Known here: sha256`),
+        toolOf("sign", signTools(path), ["sha256"]),
         mustBe('a list, such as ["sha256"]'),
       ),
       ["sha256"],
     ),
+    require: v.optional(requireSchema),
     upload: table({ to: oneOrMore(storeIn(folder)) }, {
       to: 'is missing: say where the backups go, such as to = "./backups"',
     }),

@@ -43,7 +43,7 @@ const RECIPES: readonly (readonly [name: string, text: string, message: string])
   [
     "an unknown key like none",
     good({ x: "colour = 1" }),
-    "line 5, plan.app.colour: unknown key. Known here: name, collect, archive, compress, encrypt, sign, upload, prune, hooks, drill",
+    "line 5, plan.app.colour: unknown key. Known here: name, collect, archive, compress, encrypt, sign, require, upload, prune, hooks, drill",
   ],
   [
     "an unknown key at the top",
@@ -130,6 +130,11 @@ const RECIPES: readonly (readonly [name: string, text: string, message: string])
     "line 5, column 1, plan.app.upload: is defined twice. Remove one",
   ],
   [
+    "a duplicate key before a table in the same line",
+    good({ x: 'upload = { to = "./b" }' }),
+    "line 5, column 1, plan.app.upload: is defined twice. Remove one",
+  ],
+  [
     "a duplicate table",
     good({ x: "[plan.app]" }),
     "line 5, column 2, plan.app: is defined twice. Remove one",
@@ -137,7 +142,7 @@ const RECIPES: readonly (readonly [name: string, text: string, message: string])
   [
     "broken TOML",
     good({ collect: "collect = {" }),
-    "line 4, column 1, plan.app.collect.upload.to: not TOML: expected comma or end of structure",
+    "line 4, column 1, plan.app.collect.upload: not TOML: expected comma or end of structure",
   ],
   [
     "a tool that is none",
@@ -188,7 +193,7 @@ const RECIPES: readonly (readonly [name: string, text: string, message: string])
   [
     "a signature tool that is none",
     good({ sign: 'sign = ["md5"]' }),
-    'line 5, plan.app.sign[0]: "md5" is no sign tool. Known here: sha256',
+    'line 5, plan.app.sign[0]: "md5" is no sign tool. Known here: sha256, minisign, openpgp',
   ],
   [
     "an unknown time zone",
@@ -351,7 +356,10 @@ assert = ["test", "-s", "db/db.sql"]
   const plan = config.plans.get("app")!;
   assert.deepEqual(plan.upload.to, ["/etc/holdfast/a", "/mnt/b", "s3://bucket/x"]);
   assert.deepEqual(plan.encrypt.options["identityFile"], ["/etc/keys/app.key"]);
-  assert.deepEqual([plan.archive.tool, plan.compress.tool, plan.sign], ["tar", "zstd", ["sha256"]]);
+  assert.deepEqual([plan.archive.tool, plan.compress.tool, plan.sign], ["tar", "zstd", [{
+    tool: "sha256",
+    options: {},
+  }]]);
   assert.equal(plan.collect.tool, "group");
   const { db, files } = (plan.collect as Extract<typeof plan.collect, { tool: "group" }>).members;
   assert.equal(db?.tool === "command" && db.options.cwd, "/etc/holdfast/work");
