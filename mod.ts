@@ -36,6 +36,9 @@ export { type Candidate, type Decision, keep, type Policy, prune } from "./src/p
 /** The recipe for naras: their events as a source, and back. */
 export * as nara from "./src/recipes/nara.ts";
 
+/** The recipe for Chio: its receipt stores, verified offline. */
+export * as chio from "./src/recipes/chio.ts";
+
 /** Chatto's own backups: archives that `chatto restore` takes, its restore, its keys. */
 export * as chatto from "./src/recipes/chatto.ts";
 
