@@ -206,6 +206,22 @@ Deno.test("events: Link headers, gzip and ETags; the next run goes on from the l
   assert.equal(third.receipt.sources[0]!.facts.events, 7, "after a week everything is read again");
 });
 
+Deno.test("events: after a run in which a peer failed, the next one asks again for what only that peer may have", async () => {
+  using dir = scratch();
+  await using server = linkServer(() => [event(1), event(2)]);
+  const peers = [`${server.url}/log?page=1`, "http://127.0.0.1:1/log"];
+  const plan = planOf(peers, dir.join("store"), true);
+  const first = await backup(plan, { now: new Date("2026-11-20T03:00:00Z") });
+  assert.equal(first.status, "warnings");
+  assert.deepEqual([first.receipt.sources[0]!.facts.failed, first.receipt.sources[0]!.facts.next], [
+    1,
+    undefined,
+  ]);
+  const second = await backup(plan, { now: new Date("2026-11-21T03:00:00Z") });
+  assert.equal(second.receipt.sources[0]!.facts.incremental, false);
+  assert.equal(second.receipt.sources[0]!.facts.events, 2);
+});
+
 Deno.test("events: a next page on another host, or one that came before, ends the peer", async () => {
   for (
     const [link, reason] of [["http://other.invalid/x", /lies elsewhere, on other.invalid/], [
