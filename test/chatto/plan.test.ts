@@ -5,6 +5,7 @@ import { dirname } from "node:path";
 import { parseConfig } from "../../src/config.ts";
 import { bareEnv } from "../cli/support.ts";
 import { jobFromConfig } from "../../src/plan.ts";
+import { drill } from "../../src/drill.ts";
 import { restore } from "../../src/restore.ts";
 import { backup } from "../../src/run.ts";
 import { verify } from "../../src/verify.ts";
@@ -91,3 +92,15 @@ judged(
     }
   },
 );
+
+judged("a Chatto backup is drilled in a private server", ["nats-server"], async () => {
+  await using chatto = await startChatto();
+  const config = parseConfig(TOML, `${chatto.dir}/backup.toml`);
+  await backup(jobFromConfig(config, "chatto").plan);
+  await chatto.server.stop();
+  const infos: string[] = [];
+  const log = { info: (text: string): void => void infos.push(text), warn: (): void => {} };
+  const { entries } = await drill(jobFromConfig(config, "chatto").plan, { log });
+  assert.equal(entries, 15);
+  assert.ok(infos.includes('Restored the stream "EVT"'), infos.join("\n"));
+});

@@ -5,18 +5,17 @@
  */
 import { join } from "node:path";
 import { extract } from "../../collect/extract.ts";
-import { wantedBy } from "../../collect/ignore.ts";
 import { drillStreams } from "../../collect/jetstream/drill.ts";
 import { directoryEntry, entriesOf, fileEntry } from "../../collect/jetstream/entries.ts";
-import { gather, type Locate, readText } from "../../collect/jetstream/gather.ts";
 import type { Link } from "../../collect/jetstream/link.ts";
 import { newTally, readStreams, settle, type Tally } from "../../collect/jetstream/read.ts";
 import { putStreams } from "../../collect/jetstream/restore.ts";
 import { stoppable } from "../../collect/stoppable.ts";
 import { factsOf } from "../../collect/jetstream.ts";
-import { IntegrityError, NotFoundError } from "../../errors.ts";
+import { NotFoundError } from "../../errors.ts";
 import type { Context, Entry, FactSheet, Files, Stage, U8 } from "../../stage.ts";
-import { readManifest, writeManifest } from "./manifest.ts";
+import { takeIn } from "./archive.ts";
+import { writeManifest } from "./manifest.ts";
 import { ASSET_STREAM, KEY_STREAM, MANIFEST, ORDER, skipReason, TOP } from "./rules.ts";
 import { clientOf, connectForBackup, openTarget, type ServerOptions } from "./server.ts";
 import { readSettings } from "./settings.ts";
@@ -139,8 +138,7 @@ function file(path: string, body: U8, time: Date): Entry {
 async function restore(options: ChattoOptions, stored: Files, context: Context): Promise<void> {
   const settings = readSettings(options.config ?? "chatto.toml");
   compareSecret(stored, settings.fingerprint, context);
-  const content = await takeIn(stored, context);
-  using gathered = content.gathered;
+  using gathered = await takeIn(stored, context);
   const names = gathered.streams.map(({ name }) => name);
   if (names.length === 0) throw new NotFoundError("Cannot restore: no stream of the archive is asked for");
   await using target = await openTarget(settings, options);
@@ -151,55 +149,6 @@ async function restore(options: ChattoOptions, stored: Files, context: Context):
       "The archive has no encryption keys: message bodies stay unreadable until exported keys are imported (chatto:keys:import)",
     );
   }
-}
-
-async function takeIn(
-  stored: Files,
-  context: Context,
-): Promise<{ readonly gathered: Awaited<ReturnType<typeof gather>> }> {
-  let manifest: string | undefined;
-  let held: readonly string[] | undefined;
-  const wanted = wantedBy(context.want.only);
-  const tops = new Set<string>();
-  const find: Locate = (path) => {
-    const [top = "", folder, stream, name, ...rest] = path.split("/");
-    tops.add(top);
-    if (tops.size > 1) throw layoutError(`it has more than one top folder ("${[...tops].join('", "')}")`);
-    if (folder === "streams" && stream !== undefined && name !== undefined) {
-      return rest.length === 0 ? { stream, file: name } : undefined;
-    }
-    return "pass";
-  };
-  const other = async (entry: Entry): Promise<void> => {
-    const [, name, ...rest] = entry.path.split("/");
-    if (name === undefined && entry.kind === "file") throw layoutError("its top is a file, not a folder");
-    if (name !== MANIFEST || rest.length > 0 || entry.kind !== "file") return;
-    if (manifest !== undefined) throw layoutError("it has two manifests");
-    manifest = await readText(entry);
-  };
-  const chosen = (stream: string): boolean => {
-    if (manifest === undefined) throw layoutError(`it has no ${MANIFEST}`);
-    held ??= readManifest(manifest);
-    return held.includes(stream);
-  };
-  const gathered = await gather(stored.entries(), context, { wanted, find, other, chosen });
-  try {
-    if (manifest === undefined) throw layoutError(`it has no ${MANIFEST}`);
-    held ??= readManifest(manifest);
-    const found = new Set(gathered.streams.map(({ name }) => name));
-    const lacking = held.filter((name) => wanted(name) && !found.has(name));
-    if (lacking.length > 0) {
-      throw layoutError(`its manifest names "${lacking.join('", "')}", which it does not hold`);
-    }
-    return { gathered };
-  } catch (error) {
-    gathered[Symbol.dispose]();
-    throw error;
-  }
-}
-
-function layoutError(why: string): IntegrityError {
-  return new IntegrityError(`Cannot restore: this is no archive of Chatto's: ${why}. Nothing was changed`);
 }
 
 /** Tokens and pending links are bound to the secret key, which is in no archive. */

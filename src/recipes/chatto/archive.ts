@@ -1,0 +1,58 @@
+/**
+ * An archive of Chatto's, taken in and checked before any server is touched.
+ *
+ * @module
+ */
+import { wantedBy } from "../../collect/ignore.ts";
+import { gather, type Gathered, type Locate, readText } from "../../collect/jetstream/gather.ts";
+import { IntegrityError } from "../../errors.ts";
+import type { Context, Entry, Files } from "../../stage.ts";
+import { readManifest } from "./manifest.ts";
+import { MANIFEST } from "./rules.ts";
+
+/** The streams that an archive holds by its manifest, and that are wanted. Throws {@linkcode IntegrityError} for any other archive. */
+export async function takeIn(stored: Files, context: Context): Promise<Gathered> {
+  let manifest: string | undefined;
+  let held: readonly string[] | undefined;
+  const wanted = wantedBy(context.want.only);
+  const tops = new Set<string>();
+  const find: Locate = (path) => {
+    const [top = "", folder, stream, name, ...rest] = path.split("/");
+    tops.add(top);
+    if (tops.size > 1) throw layoutError(`it has more than one top folder ("${[...tops].join('", "')}")`);
+    if (folder === "streams" && stream !== undefined && name !== undefined) {
+      return rest.length === 0 ? { stream, file: name } : undefined;
+    }
+    return "pass";
+  };
+  const other = async (entry: Entry): Promise<void> => {
+    const [, name, ...rest] = entry.path.split("/");
+    if (name === undefined && entry.kind === "file") throw layoutError("its top is a file, not a folder");
+    if (name !== MANIFEST || rest.length > 0 || entry.kind !== "file") return;
+    if (manifest !== undefined) throw layoutError("it has two manifests");
+    manifest = await readText(entry);
+  };
+  const chosen = (stream: string): boolean => {
+    if (manifest === undefined) throw layoutError(`it has no ${MANIFEST}`);
+    held ??= readManifest(manifest);
+    return held.includes(stream);
+  };
+  const gathered = await gather(stored.entries(), context, { wanted, find, other, chosen });
+  try {
+    if (manifest === undefined) throw layoutError(`it has no ${MANIFEST}`);
+    held ??= readManifest(manifest);
+    const found = new Set(gathered.streams.map(({ name }) => name));
+    const lacking = held.filter((name) => wanted(name) && !found.has(name));
+    if (lacking.length > 0) {
+      throw layoutError(`its manifest names "${lacking.join('", "')}", which it does not hold`);
+    }
+    return gathered;
+  } catch (error) {
+    gathered[Symbol.dispose]();
+    throw error;
+  }
+}
+
+function layoutError(why: string): IntegrityError {
+  return new IntegrityError(`Cannot restore: this is no archive of Chatto's: ${why}. Nothing was changed`);
+}
