@@ -24,6 +24,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "gzip": "gzip",
   "jq": "jq",
   "minisign": "minisign",
+  "npx": "npm",
   "pigz": "pigz",
   "python3": "python3",
   "rclone": "rclone",

@@ -134,7 +134,7 @@ export function partial(key: string): boolean {
 function name(raw: Uint8Array, what: string, shown: () => string, most: number): string {
   if (raw.length > most) {
     throw new IntegrityError(
-      `Cannot read ${shown()}: its ${what} has ${raw.length} bytes, the limit is ${most}. Raise the limit pathBytes if you trust the archive`,
+      `Cannot read ${shown()}: its ${what} has ${raw.length} bytes, the limit is ${most}. Raise --limit-path-bytes if you trust it`,
     );
   }
   let text: string;
@@ -146,7 +146,11 @@ function name(raw: Uint8Array, what: string, shown: () => string, most: number):
       { cause },
     );
   }
-  if (text.includes("\0")) throw new IntegrityError(`Cannot read ${shown()}: its ${what} holds a NUL`);
+  if (text.includes("\0")) {
+    throw new IntegrityError(
+      `Cannot read ${shown()}: its ${what} holds a NUL. The archive is damaged or hostile; take another copy`,
+    );
+  }
   return text;
 }
 

@@ -57,7 +57,7 @@ export async function* readTar(
       if (header.type === "V" && header.size === 0) continue;
       if (++count > limits.entries) {
         throw new IntegrityError(
-          `Cannot read the archive: it holds more than ${limits.entries} entries. Raise the limit entries if you trust it`,
+          `Cannot read the archive: it holds more than ${limits.entries} entries. Raise --limit-entries if you trust it`,
         );
       }
       const member = resolve(header, extras, count, limits.pathBytes);

@@ -122,7 +122,7 @@ async function unpack(archive: Archive, context: Context): Promise<Files> {
   const tail = await index.tail();
   if (tail.entries > limits.entries) {
     throw new IntegrityError(
-      `Cannot read the index: it lists ${tail.entries} entries, the limit is ${limits.entries}. Raise the limit entries if you trust it`,
+      `Cannot read the index: it lists ${tail.entries} entries, the limit is ${limits.entries}. Raise --limit-entries if you trust it`,
     );
   }
   return {

@@ -48,6 +48,7 @@ export function adHoc(args: AdHocArgs, cli: Cli): Choice {
     );
   }
   const paths = args.paths.map((path) => fromCaller(path, cli.folder));
+  refuseTwice(paths);
   const name = args.name ?? nameOf(paths[0]!);
   const to = args.to.length > 0
     ? args.to.map((url) => storeFromCaller(url, cli.folder))
@@ -69,6 +70,24 @@ export function adHoc(args: AdHocArgs, cli: Cli): Choice {
       });
     },
   };
+}
+
+/** What is stored lies under its own last name: two of one name cannot lie in one backup. */
+function refuseTwice(paths: readonly string[]): void {
+  const taken = new Map<string, string>();
+  for (const path of paths) {
+    const other = taken.get(basename(path));
+    if (other === path) throw new ConfigError(`Cannot back up "${path}" twice in one run. Name it once`);
+    if (other !== undefined) {
+      throw new ConfigError(
+        `Cannot store "${other}" and "${path}" both as "${
+          basename(path)
+        }" in one backup. Back them up one by one, with ` +
+          `a --name each, or write a backup.toml whose plan says collect = { files = { first = "${other}", second = "${path}" } }`,
+      );
+    }
+    taken.set(basename(path), path);
+  }
 }
 
 async function mustExist(path: string): Promise<void> {

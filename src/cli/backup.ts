@@ -78,6 +78,13 @@ async function run(args: Args, cli: Cli): Promise<number> {
   const direct = directWord(args);
   const chosen = await choosePlans(args, cli, keysFrom({ identity: [] }, cli), { direct });
   const choices = chosen ?? [await adHoc(args, cli)];
+  if (!chosen && args.paths.length > 1 && args.name === undefined) {
+    cli.runOptions(args.quiet).note(
+      `Storing ${args.paths.length} paths as "${
+        choices[0]!.name
+      }", the first path's name; --name gives another`,
+    );
+  }
   const failed = (plan: string, error: unknown, exitCode: number): void => {
     if (args.json) print(cli, { plan, status: "failed", exitCode, error: messageOf(error) });
   };

@@ -12,7 +12,7 @@ import { type Command, command } from "../cli.ts";
 import { keyArgs, planArgs, shelfArgs } from "./args.ts";
 import { eachPlan } from "./choose.ts";
 import { EXIT } from "./exit.ts";
-import { chooseShelves } from "./shelves.ts";
+import { chooseShelves, refusePath } from "./shelves.ts";
 
 /** The command. */
 export const catCommand: Command = command({
@@ -36,6 +36,7 @@ export const catCommand: Command = command({
     ...keyArgs,
   }),
   run: async (args, cli) => {
+    await refusePath(args.id, "read", args, cli);
     const choices = await chooseShelves(args, cli, { id: args.id === "latest" ? undefined : args.id });
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(true);

@@ -22,7 +22,7 @@ import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
 import { formatEntries, formatSeconds } from "./progress.ts";
-import { chooseShelves } from "./shelves.ts";
+import { chooseShelves, refusePath } from "./shelves.ts";
 import { safe } from "./terminal.ts";
 
 /** The command. */
@@ -60,6 +60,7 @@ export const drillCommand: Command = command({
     ...outputArgs,
   }),
   run: async (args, cli) => {
+    await refusePath(args.id, "drill", args, cli);
     const id = args.id === "latest" ? undefined : args.id;
     const choices = await chooseShelves(args, cli, { id });
     const failed = (plan: string, error: unknown, exitCode: number): void => {

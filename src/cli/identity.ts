@@ -14,16 +14,17 @@ export function identityFile(): string {
   return join(configFolder(), "identity.txt");
 }
 
-/** The identity's text, or nothing when there is none, or no home to look in. */
+/** The identity's text. Throws {@linkcode KeyError} when there is none, or no home to look in. */
 export async function ownIdentities(): Promise<readonly string[]> {
   let file: string;
   try {
     file = identityFile();
-  } catch (error) {
-    if (error instanceof ConfigError) return [];
-    throw error;
+  } catch (cause) {
+    if (!(cause instanceof ConfigError)) throw cause;
+    throw new KeyError("There is no key, and no folder to look for one: HOME is not set", { cause });
   }
-  return await exists(file) ? await readIdentities([file]) : [];
+  if (await exists(file)) return await readIdentities([file]);
+  throw new KeyError(`There is no key at ${file}`);
 }
 
 /**

@@ -20,7 +20,6 @@ export async function jobsFromModule(file: string): Promise<ReadonlyMap<string, 
     if (Deno.cwd() !== dirname(file)) Deno.chdir(dirname(file));
     module = await import(pathToFileURL(file).href);
   } catch (cause) {
-    if (cause instanceof ConfigError) throw cause;
     throw new ConfigError(`Cannot load the plan "${file}": ${messageOf(cause)}`, { cause });
   }
   const plans = new Map<string, Job>();

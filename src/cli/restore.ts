@@ -12,7 +12,7 @@ import { choice } from "@optique/core/valueparser";
 import { formatBytes } from "../bytes.ts";
 import { RECEIPT } from "../catalog.ts";
 import { type Cli, type Command, command } from "../cli.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, findError, StageError } from "../errors.ts";
 import { parseName } from "../name.ts";
 import { restore, type RestoreOptions } from "../restore.ts";
 import type { Limits } from "../stage.ts";
@@ -31,7 +31,7 @@ import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { formatEntries } from "./progress.ts";
 import { fromCaller } from "./folders.ts";
-import { chooseShelves } from "./shelves.ts";
+import { chooseShelves, refusePath } from "./shelves.ts";
 import { safe } from "./terminal.ts";
 
 const conflict = withDefault(
@@ -101,6 +101,11 @@ export const restoreCommand: Command = command({
         ...run,
         ...options,
         report: args.dryRun ? reporter(args.json ?? false, cli) : undefined,
+      }).catch((error) => {
+        // Its stages know it as a stream of bytes.
+        throw source.file === undefined
+          ? error
+          : new StageError(source.file, findError(error, StageError) ?? error);
       });
       cli.clear();
       if (args.dryRun) run.note(`Dry run of ${id}: nothing was written`);
@@ -128,7 +133,11 @@ async function sourceOf(
 ): Promise<{ id?: string; file?: string; from: readonly string[]; name?: string | undefined }> {
   const { id, from, name } = args;
   const path = fromCaller(id, cli.folder);
-  if (id === "latest" || from.length > 0 || !await isFile(path)) return { id, from, name };
+  if (id === "latest" || from.length > 0) return { id, from, name };
+  if (!await isFile(path)) {
+    await refusePath(id, "restore", args, cli);
+    return { id, from, name };
+  }
   const parsed = parseName(basename(path));
   if (parsed && await isFile(path + RECEIPT)) {
     return { id: basename(path), from: [dirname(path)], name: parsed.name };

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { ConfigError, NotFoundError } from "../errors.ts";
 import { parseName } from "../name.ts";
 import { openerJob } from "../plan.ts";
@@ -11,7 +11,7 @@ import type { Policy } from "../prune/mod.ts";
 import * as store from "../store/mod.ts";
 import type { Cli } from "../cli.ts";
 import { type Choice, type ChoiceArgs, choosePlans, type KeyArgs, keysFrom } from "./choose.ts";
-import { storeFromCaller } from "./folders.ts";
+import { fromCaller, storeFromCaller } from "./folders.ts";
 
 /** The arguments that say where to read without a configuration. */
 export interface ShelfArgs extends ChoiceArgs, KeyArgs {
@@ -69,6 +69,36 @@ function refusePolicy(policy: Policy | undefined): void {
     `Cannot use ${option} together with a configuration: what is kept stands in its plan, as prune = { ... }. ` +
       "Change it there, or name the store with --from to go by the command line alone",
   );
+}
+
+/**
+ * What an ID cannot be: the path of something that lies about, or does not. Says which, instead of looking for it in a store.
+ * Throws {@linkcode NotFoundError} or {@linkcode ConfigError}; gives back when it is an ID.
+ */
+export async function refusePath(id: string, verb: string, args: PathArgs, cli: Cli): Promise<void> {
+  if (id === "latest" || parseName(id) || args.from.length > 0) return;
+  const path = fromCaller(id, cli.folder);
+  const info = await Deno.stat(path).catch(() => undefined);
+  const advice = "Name a backup by its file name, as list shows it, or latest";
+  if (info === undefined) throw new NotFoundError(`Cannot ${verb} "${path}": it does not exist. ${advice}`);
+  if (info.isDirectory) {
+    throw new ConfigError(
+      `Cannot ${verb} "${path}": it is a folder. ${advice}; --from ${id} names its store`,
+    );
+  }
+  throw new ConfigError(
+    `Cannot ${verb} "${path}": it is a file, and ${verb} reads stores. ${
+      parseName(basename(path))
+        ? `Pass ${basename(path)} --from ${dirname(path)}`
+        : `restore ${id} --into DIR --dry-run reads it to its end`
+    }`,
+  );
+}
+
+/** The arguments that say where an ID is looked for. */
+interface PathArgs {
+  /** `--from`. */
+  readonly from: readonly string[];
 }
 
 /** The names backups in these stores have; just one where the command line settles it. */

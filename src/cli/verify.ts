@@ -15,7 +15,7 @@ import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs, toggle } 
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { formatEntries } from "./progress.ts";
-import { chooseShelves } from "./shelves.ts";
+import { chooseShelves, refusePath } from "./shelves.ts";
 import { safe } from "./terminal.ts";
 
 const level = withDefault(
@@ -53,6 +53,7 @@ export const verifyCommand: Command = command({
     ...outputArgs,
   }),
   run: async (args, cli) => {
+    await refusePath(args.id, "verify", args, cli);
     const id = args.id === "latest" ? undefined : args.id;
     const choices = await chooseShelves(args, cli, { id });
     const failed = (plan: string, error: unknown, exitCode: number): void => {

@@ -141,7 +141,13 @@ async function record(
     }
     const failure = await child.end();
     signal.throwIfAborted();
-    if (failure !== undefined) throw new Error(`Cannot back up "${path}": "${argv[0]}" ${failure}`);
+    if (failure !== undefined) {
+      throw new Error(
+        `Cannot back up "${path}": "${
+          argv[0]
+        }" ${failure}. Nothing was stored; run the program by hand to see why`,
+      );
+    }
     if (kept.size() === 0 && !allowEmpty) {
       throw new Error(
         `Cannot back up "${path}": "${argv[0]}" printed nothing${

@@ -87,9 +87,7 @@ function reaches(selection: Selection, path: string): boolean {
 function requireAny(any: boolean, context: Context): void {
   const { only, strip } = context.want;
   if (!any && (only.length > 0 || strip > 0)) {
-    const what = only.length > 0
-      ? `matches ${only.map(quote).join(", ")}`
-      : `has more than ${strip} path parts`;
+    const what = only.length > 0 ? `matches ${some(only)}` : `has more than ${strip} path parts`;
     throw new NotFoundError(
       `Cannot restore: nothing in the backup ${what}. Nothing was changed; see its names with --dry-run and no --only`,
     );
@@ -97,9 +95,14 @@ function requireAny(any: boolean, context: Context): void {
 }
 
 function warnUnmatched(context: Context, selection: Selection): void {
-  for (const glob of selection.unmatched()) {
-    context.log.warn("unmatched", `Nothing in the backup matches ${quote(glob)}`);
-  }
+  const globs = selection.unmatched();
+  if (globs.length > 0) context.log.warn("unmatched", `Nothing in the backup matches ${some(globs)}`);
+}
+
+/** The first few of many names. */
+function some(names: readonly string[]): string {
+  const more = names.length > 5 ? ` and ${names.length - 5} more` : "";
+  return names.slice(0, 5).map(quote).join(", ") + more;
 }
 
 /** Throws {@linkcode ExistsError} naming the first conflicts. */
@@ -243,7 +246,10 @@ function checkEntry(entry: Entry): void {
   const fine = Number.isInteger(mode) && mode >= 0 && mode <= 0o7777 && Number.isFinite(mtimeMs) &&
     Math.abs(mtimeMs) <= 8.64e15 && Number.isSafeInteger(bytes) && bytes >= 0;
   if (fine) return;
-  throw new IntegrityError(`Cannot restore ${quote(entry.path)}: its mode, time or size is impossible`);
+  throw new IntegrityError(
+    `Cannot restore ${quote(entry.path)}: its mode, time or size is impossible. ` +
+      "The archive is damaged; take another copy, or restore the rest with --only",
+  );
 }
 
 /** The folders above the current entry, so that those made on the way to a wanted one get their own metadata. */

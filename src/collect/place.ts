@@ -7,6 +7,7 @@
  * @module
  */
 import * as fs from "node:fs";
+import { basename, dirname } from "node:path";
 import { IntegrityError, StoreError } from "../errors.ts";
 import type { Entry } from "../stage.ts";
 import { writeContent } from "./content.ts";
@@ -56,7 +57,7 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
       throw new IntegrityError(
         `Cannot restore ${quote(child)}: ${
           quote(path)
-        } above it is a symbolic link of the same archive, and links are not followed`,
+        } above it is a symbolic link of the same archive, and links are not followed. ${HOSTILE}`,
       );
     }
     if (path !== "") ensure(parentOf(path), child);
@@ -64,11 +65,11 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
       fs.mkdirSync(abs(path), 0o700);
     } catch (cause) {
       if (codeOf(cause) !== "EEXIST") throw fault(child, cause);
-      if (self) throw twice(child, cause);
+      if (self || !holds(abs(path))) throw twice(child, cause, abs(path));
       throw new IntegrityError(
         `Cannot restore ${quote(child)}: ${
           quote(path)
-        } is a file of the same archive (or differs from another name only by case), not a folder`,
+        } is a file of the same archive, not a folder. ${HOSTILE}`,
         { cause },
       );
     }
@@ -86,7 +87,7 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
     try {
       fd = fs.openSync(abs(path), FILE_FLAGS, entry.mode & 0o777);
     } catch (cause) {
-      if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause);
+      if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause, abs(path));
       throw fault(entry.path, cause);
     }
     try {
@@ -110,13 +111,13 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
       throw new IntegrityError(
         `Cannot restore the hard link ${quote(entry.path)}: ${
           quote(entry.target ?? "")
-        } is not an earlier file of the archive`,
+        } is not an earlier file of the archive. ${HOSTILE}`,
       );
     }
     try {
       fs.linkSync(target, abs(path));
     } catch (cause) {
-      if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause);
+      if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause, abs(path));
       throw fault(entry.path, cause);
     }
   }
@@ -140,7 +141,7 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
       above(path, entry);
       if (!entry.target || entry.target.includes("\0") || !entry.target.isWellFormed()) {
         throw new IntegrityError(
-          `Cannot restore the symbolic link ${quote(entry.path)}: its target is not a path`,
+          `Cannot restore the symbolic link ${quote(entry.path)}: its target is not a path. ${HOSTILE}`,
         );
       }
       links.set(path, entry);
@@ -159,7 +160,7 @@ function makeLink(path: string, entry: Entry, owners: Owners | undefined): void 
   try {
     fs.symlinkSync(entry.target!, path);
   } catch (cause) {
-    if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause);
+    if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause, path);
     throw fault(entry.path, cause);
   }
   own(entry, owners, (uid, gid) => fs.lchownSync(path, uid, gid));
@@ -213,11 +214,22 @@ function depth(path: string): number {
   return parts;
 }
 
-function twice(path: string, cause?: unknown): IntegrityError {
-  return new IntegrityError(
-    `Cannot restore ${quote(path)}: the archive holds this name twice (or names that differ only by case)`,
-    { cause },
-  );
+/** What to do about an entry that no tool would have stored beside the others. */
+const HOSTILE =
+  "The archive is damaged or hostile, and nothing was changed. --only restores what you trust of it";
+
+/** `at` is where something stood; under another name, when the file system takes two names for one. */
+function twice(path: string, cause?: unknown, at?: string): IntegrityError {
+  const why = at === undefined || holds(at)
+    ? `the archive holds this name twice. ${HOSTILE}`
+    : "it differs only by case from another name of the archive, and this file system takes both for one. " +
+      "Nothing was changed. Choose a target on another file system, or restore them apart with --only";
+  return new IntegrityError(`Cannot restore ${quote(path)}: ${why}`, { cause });
+}
+
+/** Whether exactly this name stands in its folder. */
+function holds(path: string): boolean {
+  return fs.readdirSync(dirname(path)).includes(basename(path));
 }
 
 function guard(path: string, work: () => void): void {
@@ -247,7 +259,8 @@ export function fault(path: string, cause: unknown): Error {
   }
   if (code === "ENAMETOOLONG" || code === "EINVAL" || code === "EILSEQ") {
     return new IntegrityError(
-      `Cannot restore ${quote(path)}: this file system cannot hold such a name (${code})`,
+      `Cannot restore ${quote(path)}: this file system cannot hold such a name (${code}). ` +
+        "Choose a target on another file system",
       { cause },
     );
   }

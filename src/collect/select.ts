@@ -6,7 +6,7 @@
 import { lstatSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import picomatch from "picomatch";
-import { ConfigError, ExistsError, IntegrityError, NotFoundError } from "../errors.ts";
+import { ConfigError, ExistsError, IntegrityError, messageOf, NotFoundError, StoreError } from "../errors.ts";
 import type { Entry, IndexEntry, Limits, Want } from "../stage.ts";
 
 /** Where a collected root lies in the archive (`path`) and where it came from (`source`, absolute). */
@@ -69,17 +69,21 @@ export function checkPath(path: string, what: string, limits: Limits): void {
   if (fault) throw new IntegrityError(`Cannot restore ${what} ${quote(path)}: ${fault}`);
 }
 
+/** What to do about a name that no tool would have stored. */
+const DAMAGED =
+  "The archive is damaged or hostile, and nothing was changed. Take another copy or an older backup";
+
 function pathFault(path: string, limits: Limits): string | undefined {
-  if (path === "") return "the name is empty";
+  if (path === "") return `the name is empty. ${DAMAGED}`;
   if (path.length * 3 > limits.pathBytes && new TextEncoder().encode(path).length > limits.pathBytes) {
-    return `its name is longer than ${limits.pathBytes} bytes. Raise --limit-path if you trust this backup`;
+    return `its name is longer than ${limits.pathBytes} bytes. Raise --limit-path-bytes if you trust this backup`;
   }
-  if (path.includes("\0")) return "its name holds a NUL byte";
-  if (!path.isWellFormed()) return "its name is not Unicode";
-  if (path.startsWith("/")) return "an absolute name would leave the target";
+  if (path.includes("\0")) return `its name holds a NUL byte. ${DAMAGED}`;
+  if (!path.isWellFormed()) return `its name is not Unicode. ${DAMAGED}`;
+  if (path.startsWith("/")) return `an absolute name would leave the target. ${DAMAGED}`;
   for (const part of path.split("/")) {
-    if (part === "..") return 'a name with ".." would leave the target';
-    if (part === "" || part === ".") return "its name is not in canonical form";
+    if (part === "..") return `a name with ".." would leave the target. ${DAMAGED}`;
+    if (part === "" || part === ".") return `its name is not in canonical form. ${DAMAGED}`;
     if (Deno.build.os === "windows" && /[\\:<>"|?*]/.test(part)) return "its name is not possible on Windows";
   }
   return undefined;
@@ -120,7 +124,9 @@ export function select(want: Want, roots: readonly Root[]): Selection {
   if (want.into !== undefined && !isAbsolute(want.into)) {
     throw new ConfigError(`Cannot restore into ${quote(want.into)}: the target must be an absolute path`);
   }
-  const places = want.inPlace ? roots.map(rootPlace) : [intoPlace(want.into!)];
+  const places = want.inPlace
+    ? roots.map((root) => reachable(root.source, () => rootPlace(root)))
+    : [reachable(want.into!, () => intoPlace(want.into!))];
   if (places.length === 0) {
     throw new NotFoundError(
       "Cannot restore in place: the backup does not say where it came from. Use --into DIR",
@@ -163,7 +169,7 @@ function strip(path: string, count: number): string | undefined {
 }
 
 function globs(only: readonly string[]): Pick<Selection, "wanted" | "unmatched"> {
-  const tests = only.map((glob) => picomatch(glob.replace(/\/+$/, ""), { dot: true, nonegate: true }));
+  const tests = only.map(compiled);
   const hit = only.map(() => false);
   let folder = "";
   let inside = false;
@@ -189,14 +195,50 @@ function globs(only: readonly string[]): Pick<Selection, "wanted" | "unmatched">
   };
 }
 
+function compiled(glob: string): (path: string) => boolean {
+  const bare = glob.replace(/\/+$/, "");
+  if (bare === "") {
+    throw new ConfigError(
+      `Cannot restore with --only ${quote(glob)}: it names nothing. Leave --only out to restore everything`,
+    );
+  }
+  try {
+    return picomatch(bare, { dot: true, nonegate: true });
+  } catch (cause) {
+    throw new ConfigError(`Cannot restore with --only ${quote(glob)}: ${messageOf(cause)}`, { cause });
+  }
+}
+
 /** The folder part of a stored path; "" at the top. */
 export function parentOf(path: string): string {
   const at = path.lastIndexOf("/");
   return at < 0 ? "" : path.slice(0, at);
 }
 
+/** A target this user may not even look at. */
+function reachable(path: string, look: () => Place): Place {
+  try {
+    return look();
+  } catch (cause) {
+    if (!(cause instanceof Error && "code" in cause && cause.code === "EACCES")) throw cause;
+    throw new StoreError(
+      `Cannot restore into ${
+        quote(path)
+      }: this user may not look into a folder above it (EACCES). Nothing was changed. ` +
+        "Choose another target, or run as a user who may",
+      { cause },
+    );
+  }
+}
+
 function intoPlace(into: string): Place {
   if (!present(() => lstatSync(into))) return absentPlace(into, "");
+  if (!present(() => statSync(into))) {
+    throw new ExistsError(
+      `Cannot restore into ${quote(into)}: it is a symbolic link to something that does not exist. ` +
+        "Nothing was changed. Remove the link, or choose another target",
+    );
+  }
   const target = realpathSync(into);
   if (!statSync(target).isDirectory()) {
     throw new ExistsError(`Cannot restore into ${quote(into)}: it is not a folder. Choose another target`);

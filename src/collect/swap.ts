@@ -5,7 +5,7 @@
  * @module
  */
 import * as fs from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { StoreError } from "../errors.ts";
 import type { Conflict } from "../stage.ts";
 import {
@@ -17,6 +17,7 @@ import {
   type Step,
   type Touch,
 } from "./journal.ts";
+import { codeOf } from "./place.ts";
 import { quote } from "./select.ts";
 import type { Mounts, Staging } from "./staging.ts";
 
@@ -91,7 +92,29 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
   }
 
   visit("");
+  if (plan.conflicts.length === 0) refuseClosed(plan.moves);
   return plan;
+}
+
+/** Linux makes a file without a name wherever one may be made: it leaves no trace, not even in the folder's time. */
+const O_TMPFILE = 0o20200000;
+
+/** A folder that takes nothing new is better found before the first thing has moved. */
+function refuseClosed(moves: readonly Move[]): void {
+  if (Deno.build.os !== "linux") return;
+  for (const folder of new Set(moves.filter(({ empty }) => !empty).map(({ to }) => dirname(to)))) {
+    try {
+      fs.closeSync(fs.openSync(folder, O_TMPFILE | fs.constants.O_WRONLY, 0o600));
+    } catch (cause) {
+      // Whatever else is wrong, such as a file system without such files, the moves themselves will tell.
+      if (!["EACCES", "EPERM", "EROFS"].includes(codeOf(cause))) continue;
+      throw new StoreError(
+        `Cannot restore into ${quote(folder)}: this user may not write in it (${codeOf(cause)}). ` +
+          "Nothing was changed. Choose another target, or run as a user who may",
+        { cause },
+      );
+    }
+  }
 }
 
 function isMount(path: string, mounts: Mounts): boolean {

@@ -50,11 +50,7 @@ async function* expanded(source: SourceReader, options: ExpandOptions): AsyncGen
   if (kind === "tar") return yield* plain(input, guard);
   if (kind === "gzip") return yield* gunzip(input, guard, what);
   if (kind === undefined) {
-    const empty = (await input.peek(1)).length === 0;
-    throw new IntegrityError(
-      `Cannot unpack ${what}: it is ${empty ? "empty" : "neither zstd, gzip nor tar"}. ` +
-        `Take another copy, or decrypt it first if it is encrypted`,
-    );
+    throw unknown(await input.peek(2 * BLOCK_BYTES), what);
   }
   const pool = createPool(options.pool);
   try {
@@ -66,6 +62,26 @@ async function* expanded(source: SourceReader, options: ExpandOptions): AsyncGen
   } finally {
     pool.close();
   }
+}
+
+/** Formats that others pack in, by their first bytes, and what unpacks them. */
+const FOREIGN: readonly (readonly [name: string, tool: string, magic: readonly number[]])[] = [
+  ["xz", "xz -d", [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+  ["bzip2", "bzip2 -d", [0x42, 0x5a, 0x68]],
+  ["zip", "unzip", [0x50, 0x4b, 0x03, 0x04]],
+  ["7z", "7z x", [0x37, 0x7a, 0xbc, 0xaf, 0x27, 0x1c]],
+  ["lz4", "lz4 -d", [0x04, 0x22, 0x4d, 0x18]],
+  ["lzip", "lzip -d", [0x4c, 0x5a, 0x49, 0x50]],
+];
+
+/** The error for bytes that are none of the formats read here. */
+function unknown(head: U8, what: string): IntegrityError {
+  const foreign = FOREIGN.find(([, , magic]) => magic.every((byte, i) => head[i] === byte));
+  const why = foreign === undefined
+    ? `it is ${head.length === 0 ? "empty" : "neither zstd, gzip nor tar"}. ` +
+      "Take another copy, or decrypt it first if it is encrypted"
+    : `it is ${foreign[0]} data, which is not read here. Unpack it first with "${foreign[1]}"`;
+  return new IntegrityError(`Cannot unpack ${what}: ${why}`);
 }
 
 /** What the first 1,024 bytes (fewer when there are no more) belong to. */
@@ -122,7 +138,9 @@ async function unpacked(engine: Engine, piece: U8 | undefined, what: string): Pr
   try {
     return piece ? await engine.write(new Uint8Array(piece)) : await engine.end();
   } catch (cause) {
-    const text = `Cannot unpack ${what}: its gzip data is cut or damaged: ${messageOf(cause)}`;
+    const text = `Cannot unpack ${what}: its gzip data is cut or damaged: ${
+      messageOf(cause)
+    }. Take another copy`;
     throw new IntegrityError(text, { cause });
   }
 }
@@ -130,7 +148,9 @@ async function unpacked(engine: Engine, piece: U8 | undefined, what: string): Pr
 async function padding(input: Input, rest: U8, what: string): Promise<void> {
   for (let piece: U8 | undefined = rest; piece; piece = await input.some(GZIP_PIECE_BYTES)) {
     if (piece.some((byte) => byte !== 0)) {
-      throw new IntegrityError(`Cannot unpack ${what}: trailing bytes follow its gzip data`);
+      throw new IntegrityError(
+        `Cannot unpack ${what}: trailing bytes follow its gzip data. Take another copy`,
+      );
     }
   }
 }

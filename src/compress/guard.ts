@@ -29,13 +29,13 @@ export function createGuard(limits: Limits, what: string): Guard {
       if (total > most) {
         throw new IntegrityError(
           `Cannot unpack ${what}: it holds more than ${formatBytes(limits.bytes)}. ` +
-            `Raise the limit "bytes" (now ${limits.bytes}) if you trust it`,
+            `Raise --limit-bytes (now ${limits.bytes}) if you trust it`,
         );
       }
       if (total > RATIO_FREE_BYTES && total > limits.ratio * input) {
         throw new IntegrityError(
           `Cannot unpack ${what}: it unfolds to more than ${limits.ratio} times its size, as a decompression bomb does. ` +
-            `Raise the limit "ratio" (now ${limits.ratio}) if you trust it`,
+            `Raise --limit-ratio (now ${limits.ratio}) if you trust it`,
         );
       }
     },

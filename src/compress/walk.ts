@@ -280,5 +280,7 @@ function cut(job: Walk, index: number): IntegrityError {
 }
 
 function fault(job: Walk, cause: string, error?: unknown): IntegrityError {
-  return new IntegrityError(`Cannot unpack ${job.what}: ${cause}`, { cause: error });
+  // Where another program reads it, the cause names that program.
+  const next = cause.endsWith('"') ? "" : ". Take another copy";
+  return new IntegrityError(`Cannot unpack ${job.what}: ${cause}${next}`, { cause: error });
 }

@@ -115,7 +115,7 @@ async function header(input: Intake, what: string): Promise<Opened | undefined> 
 
 async function askIdentities(secrets: Secrets, what: string, needs: string): Promise<readonly string[]> {
   if (!secrets.identities) throw new KeyError(`Cannot decrypt ${what}: no identity is given. ${needs}`);
-  const given = await ask(secrets.identities, `the identities for ${what}`);
+  const given = await ask(secrets.identities, `the identities for ${what}`, needs);
   if (typeof given !== "string" && !Array.isArray(given)) {
     throw new KeyError(`Cannot read the identities for ${what}: the function gave neither a text nor a list`);
   }
@@ -137,10 +137,14 @@ async function askPassphrase(secrets: Secrets, what: string): Promise<string> {
   return await ask(secrets.passphrase, `the passphrase for ${what}`);
 }
 
-async function ask<T>(secret: () => T | Promise<T>, name: string): Promise<T> {
+/** `needs` says which key would do; a key that is not where it was looked for leaves that open. */
+async function ask<T>(secret: () => T | Promise<T>, name: string, needs?: string): Promise<T> {
   try {
     return await secret();
   } catch (cause) {
+    if (cause instanceof KeyError && needs !== undefined) {
+      throw new KeyError(`${cause.message}. ${needs}`, { cause });
+    }
     if (cause instanceof KeyError || (cause instanceof DOMException && cause.name === "AbortError")) {
       throw cause;
     }
@@ -150,9 +154,9 @@ async function ask<T>(secret: () => T | Promise<T>, name: string): Promise<T> {
 
 function nextStep(recipients: readonly string[]): string {
   const keys = recipients.filter((recipient) => recipient.startsWith("age1")).map(brief);
-  if (keys.length === 0) return 'Pass an identity that fits as "identities"';
+  if (keys.length === 0) return "Pass --identity FILE, the one that fits";
   const shown = keys.slice(0, 3).join(" or ") + (keys.length > 3 ? ` or ${keys.length - 3} more` : "");
-  return `Pass the identity that belongs to ${shown}`;
+  return `Pass --identity FILE, the one that belongs to ${shown}`;
 }
 
 function fail(message: string): never {

@@ -95,3 +95,38 @@ Deno.test("a store in memory is no store for a command, and is not offered", asy
   assert.ok(!unknown.err.includes("memory"), unknown.err);
   assert.throws(() => Deno.statSync(dir.join("home", ".config")), Deno.errors.NotFound);
 });
+
+const WRONG: readonly (readonly [name: string, chain: string, said: RegExp])[] = [
+  [
+    "compresses what is encrypted",
+    ".pipe(archive.tar()).pipe(encrypt.plaintext()).pipe(compress.zstd())",
+    /Cannot put "zstd" \(compress\) after "plaintext" \(encrypt\): .*The order is collect, archive, compress, encrypt/,
+  ],
+  [
+    "stores what is not encrypted",
+    ".pipe(archive.tar()).pipe(compress.zstd())",
+    /after compress comes compress or encrypt/,
+  ],
+  ["has a stage with a wrong option", ".pipe(archive.tar()).pipe(compress.zstd({ level: 99 }))", /99/],
+  ["has a store that nobody knows", ".pipe(store.open('ftp://x'))", /Cannot open the store "ftp:/],
+];
+
+for (const [name, chain, said] of WRONG) {
+  Deno.test(`a TypeScript plan that ${name} is exit code 2, and the file is named`, async () => {
+    using dir = scratch();
+    const user = newUser(dir);
+    Deno.writeTextFileSync(
+      dir.join("work", "plan.ts"),
+      `import { archive, collect, compress, encrypt, pipeline, store, upload } from "@holdfast/backup";
+export const app = pipeline(collect.files("data"))${chain}.pipe(upload({ name: "app", to: store.directory("store") }));
+void encrypt;
+`,
+    );
+    const { code, out, err } = await run(user, "backup", ["--config", "plan.ts"]);
+    assert.deepEqual([code, out], [2, ""], err);
+    assert.match(err, /^Error: Cannot load the plan "\S+\/work\/plan\.ts": /);
+    assert.match(err, said);
+    assert.ok(!/\n\s+at /.test(err), "a stack is no message");
+    assert.throws(() => Deno.lstatSync(dir.join("work", "store")), Deno.errors.NotFound);
+  });
+}

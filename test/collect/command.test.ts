@@ -85,10 +85,13 @@ Deno.test("command() throws on a program that fails, with its last words, before
   const cases: readonly [argv: readonly string[], message: RegExp][] = [
     [
       ["sh", "-c", "echo half; echo no such database >&2; exit 3"],
-      /Cannot back up "app.sql": "sh" ended with exit code 3: no such database$/,
+      /Cannot back up "app.sql": "sh" ended with exit code 3: no such database\. Nothing was stored; run the program by hand to see why$/,
     ],
     [["sh", "-c", "echo half; kill -9 $$"], /"sh" was ended by SIGKILL/],
-    [["sh", "-c", "for i in $(seq 2000); do echo line $i >&2; done; exit 1"], /exit code 1: [^]*line 2000$/],
+    [
+      ["sh", "-c", "for i in $(seq 2000); do echo line $i >&2; done; exit 1"],
+      /exit code 1: [^]*line 2000\. Nothing was stored/,
+    ],
     [["true"], /"true" printed nothing. Set allowEmpty/],
     [["sh", "-c", "echo nothing to do >&2"], /"sh" printed nothing but nothing to do\. Set allowEmpty/],
     [["holdfast-no-such-program"], /Cannot run "holdfast-no-such-program": it is not installed/],

@@ -266,7 +266,7 @@ Deno.test("age() undo without a key says which one is needed", async () => {
   assert.equal(
     missing.message,
     `Cannot decrypt "${ID}": no identity is given. It is encrypted to 2 X25519 recipients. ` +
-      `Pass the identity that belongs to ${alice.recipient} or ${bob.recipient}`,
+      `Pass --identity FILE, the one that belongs to ${alice.recipient} or ${bob.recipient}`,
   );
   const identities = () => [carol.identity, quantum.identity];
   const wrong = await rejection(age({ ...options, identities }).undo(sealedOf(file), context));
@@ -274,7 +274,7 @@ Deno.test("age() undo without a key says which one is needed", async () => {
   assert.equal(
     wrong.message,
     'Cannot decrypt the data ("*.tar.age"): none of 2 identities fits. It is encrypted to 2 X25519 recipients. ' +
-      'Pass an identity that fits as "identities"',
+      "Pass --identity FILE, the one that fits",
   );
 });
 
