@@ -42,7 +42,7 @@ export interface S3Store extends Store {
  *
  * A body that fits into one part is one request; a larger one goes up in parts (Uploading and copying objects using multipart
  * upload, Amazon S3 User Guide) that are signed and checked by their SHA-256, tried again one by one, and aborted when the write
- * fails. Parts above 16 MiB, which begin after 11.7 GiB, pass through an unnamed temporary file. Memory stays below 100 MiB.
+ * fails. Parts above 16 MiB, which begin after 11.7 GiB, pass through an unnamed temporary file.
  * Conditional writes are decided by the server (`If-None-Match: *`). A download that breaks goes on where it broke.
  *
  * Nothing is loaded or sent before the first call. Throws TypeError or RangeError for options that cannot work.

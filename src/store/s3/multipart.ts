@@ -9,7 +9,7 @@ import type { Bucket } from "./client.ts";
 import { type Action, failureOf } from "./explain.ts";
 import { encryptionOf, traitsOf } from "./headers.ts";
 import { type Cutter, MOST_PARTS, type Part } from "./parts.ts";
-import { bodyOf, fileClient, signed } from "./send.ts";
+import { bodyOf, partClient, signed } from "./send.ts";
 import { condition, isRefusal, isTaken, settle, unclear, type Writing } from "./settle.ts";
 
 /** Bytes of parts in memory that may be under way at once; one more is being filled. */
@@ -115,13 +115,13 @@ function isFull({ settings }: Bucket, flying: readonly Part[]): boolean {
   return flying.length >= settings.parallel || files >= FILES_IN_FLIGHT || memory >= IN_FLIGHT;
 }
 
-const fileClients = new WeakMap<Bucket, Sdk.S3Client>();
+const partClients = new WeakMap<Bucket, Sdk.S3Client>();
 
 async function sendPart(writing: Writing, id: string, part: Part, signal: AbortSignal): Promise<string> {
   const { bucket, key, action, rate } = writing;
   const { settings, keyOf, call } = bucket;
   const { customer } = await encryptionOf(settings);
-  return await call(action, async (client, sdk, abortSignal) => {
+  return await call(action, async (_, sdk, abortSignal) => {
     await rate(part.bytes, abortSignal);
     const command = new sdk.UploadPartCommand({
       Bucket: settings.bucket,
@@ -133,12 +133,9 @@ async function sendPart(writing: Writing, id: string, part: Part, signal: AbortS
       ChecksumSHA256: part.sha256.toBase64(),
       ...customer,
     });
-    let sender = client;
-    if (!(part.content instanceof Uint8Array)) {
-      sender = fileClients.get(bucket) ?? fileClient(settings, sdk);
-      fileClients.set(bucket, sender);
-    }
-    const { ETag } = await sender.send(signed(command, part.sha256), { abortSignal });
+    const client = partClients.get(bucket) ?? partClient(settings, sdk);
+    partClients.set(bucket, client);
+    const { ETag } = await client.send(signed(command, part.sha256), { abortSignal });
     if (!ETag) throw new StoreError(`${action.text}: the server gave no tag for part ${part.number}`);
     return ETag;
   }, signal);

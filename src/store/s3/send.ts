@@ -34,14 +34,17 @@ export function signed<C extends Command>(command: C, sha256: Uint8Array): C {
 }
 
 /**
- * A client for parts that come from a file: fetch sends a stream without a length, which S3 refuses, so these go through
- * node:http. Loaded when the first such part is there.
+ * A client for parts. They go through node:http: fetch copies a body before it sends it (100 MiB more at the peak), and sends a
+ * stream without its length, which S3 refuses. A connection for each part: with TLS, Deno 2.9's node:https stalls on kept ones (tried:
+ * 40 s for what takes 4). Made when the first part is there.
  */
-export function fileClient(settings: Settings, sdk: typeof Sdk): Sdk.S3Client {
-  const https = settings.ca === undefined ? new HttpsAgent() : new HttpsAgent({ ca: settings.ca });
+export function partClient(settings: Settings, sdk: typeof Sdk): Sdk.S3Client {
   const handler = {
     httpAgent: new HttpAgent({ keepAlive: false }),
-    httpsAgent: https,
+    httpsAgent: new HttpsAgent({
+      keepAlive: false,
+      ...(settings.ca === undefined ? {} : { ca: settings.ca }),
+    }),
     requestTimeout: 0,
     socketTimeout: settings.stallMs,
     throwOnRequestTimeout: true,
