@@ -6,6 +6,7 @@
 import { object } from "@optique/core/constructs";
 import { type Command, command } from "../cli.ts";
 import { ConfigError, messageOf } from "../errors.ts";
+import { isS3 } from "../store/check.ts";
 import { outputArgs, planArgs, toggle } from "./args.ts";
 import { choosePlans, eachPlan, keysFrom, whereOf } from "./choose.ts";
 import { describeJob, publicConfig } from "./describe.ts";
@@ -21,7 +22,8 @@ export const configCommand: Command = command({
     "Standard output: every plan with its defaults filled in and its paths absolute. --json: an object a plan with plan, file, stages, " +
     "stores, config, error. --permissions: the command line that runs the plan's backup with no more than it needs.",
     "For a TypeScript plan --permissions makes a dry run and writes down what it used; a program the plan starts is to be added " +
-    "to --allow-run by hand.",
+    "to --allow-run by hand. --iam: for each bucket of the plan an object with store, policy and lifecycle: the smallest rights its " +
+    "keys need, and the rule that ends noncurrent versions and unfinished uploads.",
   ],
   examples: [
     "deno task config",
@@ -30,6 +32,7 @@ export const configCommand: Command = command({
   ],
   parser: object({
     permissions: toggle("--permissions", "Print the narrow command line instead"),
+    iam: toggle("--iam", "Print the IAM policy and the lifecycle rule of each bucket instead"),
     ...planArgs,
     ...outputArgs,
   }),
@@ -44,7 +47,12 @@ export const configCommand: Command = command({
       if (args.json) cli.terminal.out(JSON.stringify({ plan, error: messageOf(error) }));
     };
     return await eachPlan(choices, cli, async (job) => {
-      if (args.permissions) cli.terminal.out(await permissionsOf(job, cli.signal));
+      if (args.iam) {
+        for (const store of job.plan.shelf?.stores.filter(isS3) ?? []) {
+          const documents = { store: store.url, policy: store.policy(), lifecycle: store.lifecycle() };
+          cli.terminal.out(JSON.stringify(documents, undefined, 2));
+        }
+      } else if (args.permissions) cli.terminal.out(await permissionsOf(job, cli.signal));
       else if (args.json) {
         const stages = job.plan.stages.map(({ name }) => name);
         cli.terminal.out(

@@ -6,6 +6,7 @@ import { checkStore } from "../../src/store/check.ts";
 import { directory, memory } from "../../src/store/mod.ts";
 import type { Store } from "../../src/stage.ts";
 import { keysOf } from "../contract/store.ts";
+import { recipient } from "../engine/support.ts";
 import { hasTool, judged, scratch } from "../support.ts";
 import { clientOf, KEYS, type Server, startServer, storeOn, toolPath } from "./s3_server.ts";
 
@@ -110,4 +111,30 @@ Deno.test("store:check --iam prints a policy and a lifecycle rule, and asks noth
   const folder = await task("./backups", "--iam");
   assert.equal(folder.code, 2);
   assert.match(folder.err, /is not a bucket/);
+});
+
+Deno.test("config --iam prints the policy of each bucket of a plan", async () => {
+  using dir = scratch();
+  Deno.writeTextFileSync(
+    dir.join("backup.toml"),
+    `[plan.app]
+collect = { files = ["./src"] }
+encrypt = { age = { recipients = ["${recipient}"] } }
+upload = { to = ["./store", "s3://one-bucket/app?region=eu-west-1", "s3://two-bucket?region=eu-west-1&tag=a:b"] }
+`,
+  );
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-prompt", "tasks/config.ts", "--config", dir.join("backup.toml"), "--iam"],
+    cwd: new URL("../..", import.meta.url),
+    env: { NO_COLOR: "1" },
+  }).output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  const text = new TextDecoder().decode(stdout);
+  const documents = JSON.parse(`[${text.replaceAll("}\n{", "},{")}]`);
+  assert.deepEqual(documents.map(({ store }: { store: string }) => store), [
+    "s3://one-bucket/app?region=eu-west-1",
+    "s3://two-bucket?region=eu-west-1",
+  ]);
+  assert.match(text, /"arn:aws:s3:::one-bucket\/app\/\*"/);
+  assert.equal(text.match(/s3:PutObjectTagging/g)?.length, 1);
 });
