@@ -49,6 +49,7 @@ export { list, type ListItem } from "./src/list.ts";
 export { verify, type VerifyOptions, type VerifyResult } from "./src/verify.ts";
 export { drill, type DrillOptions, type DrillResult } from "./src/drill.ts";
 export { cat } from "./src/cat.ts";
+export { type CheckOptions, checkProven, type EntryProof, prove } from "./src/prove.ts";
 export { sinceLastBackup, type SinceOptions } from "./src/since.ts";
 export type { Plan } from "./src/find.ts";
 export type { RunOptions } from "./src/context.ts";

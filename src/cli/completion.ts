@@ -19,6 +19,7 @@ import { drillCommand } from "./drill.ts";
 import { EXIT } from "./exit.ts";
 import { keygenCommand } from "./keygen.ts";
 import { listCommand } from "./list.ts";
+import { proveCommand } from "./prove.ts";
 import { pruneCommand } from "./prune.ts";
 import { restoreCommand } from "./restore.ts";
 import { storeCheckCommand } from "./store_check.ts";
@@ -77,6 +78,7 @@ function everyCommand() {
     sub(pruneCommand),
     sub(drillCommand),
     sub(catCommand),
+    sub(proveCommand),
     sub(keygenCommand),
     sub(configCommand),
     sub(storeCheckCommand),

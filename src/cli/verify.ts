@@ -11,9 +11,11 @@ import { choice } from "@optique/core/valueparser";
 import { type Command, command } from "../cli.ts";
 import { messageOf } from "../errors.ts";
 import { verify } from "../verify.ts";
-import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs, toggle } from "./args.ts";
+import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs, textOption, toggle } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
+import { fromCaller } from "./folders.ts";
+import { readHeads } from "./heads.ts";
 import { formatEntries } from "./progress.ts";
 import { chooseShelves, refusePath } from "./shelves.ts";
 import { safe } from "./terminal.ts";
@@ -45,6 +47,11 @@ export const verifyCommand: Command = command({
   parser: object({
     id: idArgument("ID|latest", "The backup's file name, or the newest"),
     level,
+    head: textOption(
+      "--head",
+      "FILE",
+      "A receipt that was the newest, or what sha256sum said of one, kept elsewhere: it must still be there",
+    ),
     accept: toggle("--accept", "Take what is missing as removed by you; from now on it is no evidence"),
     ...planArgs,
     ...allArg,
@@ -67,6 +74,7 @@ export const verifyCommand: Command = command({
         id: args.id,
         level: args.level,
         accept: args.accept ?? false,
+        heads: args.head === undefined ? undefined : await readHeads(fromCaller(args.head, cli.folder)),
       });
       cli.clear();
       const code = unchecked ? EXIT.key : options.warned() > 0 ? EXIT.warnings : EXIT.complete;

@@ -9,6 +9,7 @@ import { configCommand } from "../../src/cli/config.ts";
 import { drillCommand } from "../../src/cli/drill.ts";
 import { keygenCommand } from "../../src/cli/keygen.ts";
 import { listCommand } from "../../src/cli/list.ts";
+import { proveCommand } from "../../src/cli/prove.ts";
 import { pruneCommand } from "../../src/cli/prune.ts";
 import { restoreCommand } from "../../src/cli/restore.ts";
 import { verifyCommand } from "../../src/cli/verify.ts";
@@ -23,6 +24,7 @@ const COMMANDS: readonly Command[] = [
   pruneCommand,
   drillCommand,
   catCommand,
+  proveCommand,
   keygenCommand,
   configCommand,
   completionCommand,
