@@ -13,7 +13,7 @@ import { expires } from "./choose.ts";
 import { adviceFor, sendSnapshot } from "./replay.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { adjust, checkLevel, planSteps, type Step } from "./steps.ts";
-import { listStreams, type StreamInfo } from "./streams.ts";
+import { listStreams } from "./streams.ts";
 
 /** Where to, and how. */
 export interface RestoreStreamsOptions extends NatsServer {
@@ -54,7 +54,7 @@ export async function putStreams(
   const { streams: existing } = await listStreams(link);
   const steps = planSteps(streams.map((stream) => adjust(stream, options.replicas)), existing, context);
   await checkLevel(link, steps);
-  if (!context.want.dryRun) await run(link, steps, existing, context, options);
+  if (!context.want.dryRun) await run(link, steps, context, options);
   for (const { stream, action } of steps) context.want.report?.(stream.name, action);
   return steps.filter(({ action }) => action !== "skip").length;
 }
@@ -63,7 +63,6 @@ export async function putStreams(
 async function run(
   link: Link,
   steps: readonly Step[],
-  existing: readonly StreamInfo[],
   context: Context,
   { spoolDir }: Pick<RestoreStreamsOptions, "spoolDir">,
 ): Promise<void> {
@@ -74,7 +73,7 @@ async function run(
       if (action === "skip") continue;
       const old = action === "overwrite" ? await keep(link, stream.name, context, spoolDir) : undefined;
       done.push({ name: stream.name, old });
-      await replace(link, stream, old !== undefined, existing, context);
+      await replace(link, stream, old !== undefined, context);
       context.log.info(`Restored the stream "${stream.name}"`);
     }
   } catch (error) {
@@ -103,7 +102,6 @@ async function replace(
   link: Link,
   stream: Stored,
   overwrite: boolean,
-  existing: readonly StreamInfo[],
   context: Context,
 ): Promise<void> {
   const { name } = stream;
@@ -114,9 +112,7 @@ async function replace(
   } catch (cause) {
     if (context.signal.aborted) throw cause;
     throw new Error(
-      `Cannot restore the stream "${name}" (${existing.length} streams exist): ${messageOf(cause)}${
-        adviceFor(cause)
-      }`,
+      `Cannot restore the stream "${name}": ${messageOf(cause)}${adviceFor(cause)}`,
       { cause },
     );
   }
