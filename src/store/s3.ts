@@ -13,7 +13,8 @@ import { type S3Options, type Settings, settingsOf } from "./s3/options.ts";
 import { limiter } from "./s3/rate.ts";
 import { lifecycleOf, policyOf } from "./s3/policy.ts";
 import { purge } from "./s3/purge.ts";
-import { look, read } from "./s3/read.ts";
+import { look } from "./s3/look.ts";
+import { read } from "./s3/read.ts";
 import { type S3Survey, survey, sweepUploads } from "./s3/survey.ts";
 import { write } from "./s3/write.ts";
 

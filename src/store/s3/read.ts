@@ -4,93 +4,17 @@
  * @module
  */
 import { clearTimeout, setTimeout } from "node:timers";
-import type { HeadObjectCommandOutput } from "@aws-sdk/client-s3";
 import { NotFoundError, StoreError } from "../../errors.ts";
-import type { ByteRange, Bytes, StoreItem, U8 } from "../../stage.ts";
+import type { ByteRange, Bytes, U8 } from "../../stage.ts";
 import { checkKey, checkRange, resolveRange } from "../key.ts";
 import { type Bucket, pause } from "./client.ts";
 import { type Action, explain, failureOf, isPassing } from "./explain.ts";
 import { StallError } from "./handler.ts";
 import { encryptionOf } from "./headers.ts";
+import { look } from "./look.ts";
 import type { Limiter } from "./rate.ts";
 
 const CHUNK_BYTES = 512 * 1024;
-
-/** An object on the server. */
-export interface Found extends StoreItem {
-  /** The version's tag. */
-  readonly etag: string | undefined;
-  /** The mark that a write of ours left. */
-  readonly mark: string | undefined;
-  /** Why it cannot be deleted for good: "until 2027-01-01...", "legal hold". */
-  readonly retained: string | undefined;
-}
-
-/** Looks an object up; undefined only when the server says that this key is absent. */
-export async function look(bucket: Bucket, key: string, verb = "look up"): Promise<Found | undefined> {
-  const { settings, keyOf, call } = bucket;
-  const action: Action = { text: `Cannot ${verb} "${key}"`, permission: "s3:GetObject" };
-  const target = {
-    Bucket: settings.bucket,
-    Key: keyOf(checkKey(key)),
-    ...(await encryptionOf(settings)).customer,
-  };
-  for (let attempt = 1;; attempt++) {
-    try {
-      return await call(action, async (client, sdk, abortSignal) => {
-        try {
-          return found(key, await client.send(new sdk.HeadObjectCommand(target), { abortSignal }));
-        } catch (error) {
-          if (failureOf(error).status === 404) return undefined;
-          throw error;
-        }
-      }) ?? await proveAbsent(bucket, action, target);
-    } catch (error) {
-      // Written between the two questions: ask again.
-      if (!(error instanceof AppearedError) || attempt >= 5) throw error;
-    }
-  }
-}
-
-class AppearedError extends StoreError {}
-
-/** The answer to HEAD has no text: a missing bucket looks like a missing object. The answer to GET says which. */
-async function proveAbsent(
-  { call, settings }: Bucket,
-  action: Action,
-  target: { readonly Bucket: string; readonly Key: string },
-): Promise<undefined> {
-  await call(action, async (client, sdk, abortSignal) => {
-    try {
-      await client.send(new sdk.GetObjectCommand({ ...target, Range: "bytes=0-0" }), { abortSignal })
-        .then((answer) => cancel(answer.Body));
-    } catch (error) {
-      if (failureOf(error).code === "NoSuchKey") return;
-      if (failureOf(error).status !== 416) throw error; // an empty object has no byte 0
-    }
-    throw new AppearedError(`${action.text} in ${settings.bucket}: it comes and goes`, { retryable: true });
-  });
-}
-
-function found(
-  key: string,
-  answer: HeadObjectCommandOutput,
-): Found {
-  const until = answer.ObjectLockRetainUntilDate;
-  const locked = until && until.getTime() > Date.now();
-  return {
-    key,
-    bytes: answer.ContentLength ?? 0,
-    modified: answer.LastModified ?? new Date(0),
-    etag: answer.ETag,
-    mark: answer.Metadata?.["holdfast-put"],
-    retained: answer.ObjectLockLegalHoldStatus === "ON"
-      ? "under legal hold"
-      : locked
-      ? `locked (${answer.ObjectLockMode?.toLowerCase()}) until ${until.toISOString()}`
-      : undefined,
-  };
-}
 
 /** Opens an object or a part of it. */
 export async function read(
@@ -181,10 +105,6 @@ async function refuse(bucket: Bucket, key: string, action: Action, range: ByteRa
 function bodyOf(body: unknown): ReadableStream<Uint8Array<ArrayBuffer>> {
   if (body instanceof ReadableStream) return body;
   return new ReadableStream({ start: (controller) => controller.close() });
-}
-
-async function cancel(body: unknown): Promise<void> {
-  if (body instanceof ReadableStream) await body.cancel();
 }
 
 /** The bytes in chunks of up to 512 KiB; reconnects with `If-Match`, so that two versions are never mixed. */

@@ -8,7 +8,8 @@ import { ExistsError, StoreError } from "../../errors.ts";
 import type { Bucket } from "./client.ts";
 import { type Action, failureOf } from "./explain.ts";
 import type { Limiter } from "./rate.ts";
-import { look, read } from "./read.ts";
+import { look } from "./look.ts";
+import { read } from "./read.ts";
 
 /** One write. */
 export interface Writing {

@@ -9,7 +9,7 @@ import type { Bucket } from "./client.ts";
 import { type Action, failureOf } from "./explain.ts";
 import { decode } from "./list.ts";
 import { abort } from "./multipart.ts";
-import { look } from "./read.ts";
+import { look } from "./look.ts";
 
 /** An upload that was begun and neither completed nor aborted; its parts cost money. */
 export interface S3Upload {
