@@ -168,6 +168,28 @@ Deno.test("chio: chain roots are those of the checkpoints before, and stay", asy
   ]);
 });
 
+Deno.test("chio: the later generation needs ids that are digests, and names of predecessors", async () => {
+  using dir = scratch();
+  makeStore(dir.join("r"), { generation: "later", receipts: 25, batch: 10, by });
+  tamper(dir.join("r"), (db) => {
+    const stored = db.prepare("SELECT raw_json AS s FROM chio_tool_receipts WHERE seq = 25").get()!;
+    const { id: _id, signature: _signature, ...body } = parseObject(String(stored.s));
+    const raw = canonical({ ...body, id: "x", signature: by.sign(canonical({ body, id: "x" })) });
+    for (const table of ["claim_receipt_log_entries WHERE entry_seq", "chio_tool_receipts WHERE seq"]) {
+      const [name, where] = table.split(" WHERE ");
+      db.prepare(`UPDATE ${name} SET raw_json = ?, receipt_id = 'x' WHERE ${where} = 25`).run(raw);
+    }
+    const row = db.prepare("SELECT statement_json AS s FROM kernel_checkpoints WHERE checkpoint_seq = 2")
+      .get()!;
+    const { previous_checkpoint_sha256: _gone, ...rest } = parseObject(String(row.s));
+    writeCheckpoint(db, rest, by);
+  });
+  assert.deepEqual(said(await verifyChioStore(dir.join("r"))), [
+    "checkpoint 2: it names no predecessor",
+    "entry 25: its id is not the digest of its content",
+  ]);
+});
+
 Deno.test("chio: what was rolled back, or forked, since the last backup is found", async () => {
   using dir = scratch();
   const made = { generation: "first", batch: 10, by } as const;
