@@ -24,9 +24,14 @@ export interface PoolOptions {
   readonly workers?: number | undefined;
   /** Bytes (the larger of both sides of a job) done on the calling thread before workers start. Default 8 MiB. */
   readonly inlineBytes?: number | undefined;
+  /** Wait for a worker that is starting, instead of packing on this thread meanwhile. Default false. */
+  readonly awaitStart?: boolean | undefined;
   /** The worker's module. Default `worker.ts` beside this file. */
   readonly url?: URL | undefined;
 }
+
+/** Jobs a worker may hold: one it works on and one that waits. */
+const JOBS_PER_HAND = 2;
 
 /** One worker and the jobs it has, in order: a worker answers in the order it was asked. */
 interface Hand {
@@ -49,10 +54,13 @@ export function createPool(options: PoolOptions = {}): Pool {
     seen += Math.max(job.bytes.length, job.op === "unzstd" ? job.value : 0);
     if (state === "inline" && size > 0 && seen > inlineBytes && mayLoad(url)) {
       state = "workers";
-      while (hands.length < size) hands.push(hire(url));
+      hands.push(hire(url));
+    } else if (state === "workers" && hands.length < size && hands.every(isBusy)) {
+      // Another one only when there is work for it: a start costs as much as packing 10 MiB.
+      hands.push(hire(url));
     }
     let hand = idlest(hands);
-    while (!hand && hands.some(isStarting)) {
+    while (!hand && options.awaitStart && hands.some(isStarting)) {
       await Promise.race(hands.filter(isStarting).map(({ started }) => started.promise));
       hand = idlest(hands);
     }
@@ -75,8 +83,13 @@ function closed(): DOMException {
   return new DOMException("The stream was closed", "AbortError");
 }
 
-function isStarting(hand: Hand): boolean {
-  return hand.state === "starting";
+function isStarting({ state }: Hand): boolean {
+  return state === "starting";
+}
+
+/** A worker that has as much as it may hold; one that is starting is not. */
+function isBusy({ state, jobs }: Hand): boolean {
+  return state !== "starting" && jobs.length >= JOBS_PER_HAND;
 }
 
 function defaultWorkers(): number {

@@ -13,7 +13,7 @@ import { scratch, sh, testContext } from "../support.ts";
 import { all, archive, LIMITS, lines, pack, unpack } from "./support.ts";
 
 const MIB = 1024 * 1024;
-const EAGER = { workers: 2, inlineBytes: 0 };
+const EAGER = { workers: 2, inlineBytes: 0, awaitStart: true };
 
 function job(bytes: U8): Job {
   return { op: "zstd", bytes, value: 3 };
@@ -23,7 +23,7 @@ Deno.test("a pool starts no worker for small data", async () => {
   const refuses =
     `self.onmessage = () => self.postMessage({ error: "used" }); self.postMessage({ ready: true });`;
   const url = new URL(`data:text/javascript,${encodeURIComponent(refuses)}`);
-  const pool = createPool({ workers: 2, url });
+  const pool = createPool({ workers: 2, url, awaitStart: true });
   await pool.run(job(lines(8 * MIB)));
   await assert.rejects(pool.run(job(lines(1))), /^Error: used$/);
   pool.close();
@@ -75,7 +75,7 @@ Deno.test("a worker that stops in the middle is the stream's error", async () =>
 });
 
 Deno.test("a job that fails in a worker fails the stream there and nothing else", async () => {
-  const pool = createPool({ workers: 1, inlineBytes: 0 });
+  const pool = createPool({ workers: 1, inlineBytes: 0, awaitStart: true });
   try {
     await assert.rejects(
       pool.run({ op: "unzstd", bytes: lines(1000), value: 10 }),
@@ -194,7 +194,7 @@ Deno.test("a damaged frame is the stream's error even while the source hangs", a
 
 /** Every way a stream can end, each with workers started. */
 const ENDINGS = `
-  const EAGER = { workers: 2, inlineBytes: 0 };
+  const EAGER = { workers: 2, inlineBytes: 0, awaitStart: true };
   const bytes = lines(7 * 1024 * 1024);
   const object = await pack(zstdOn(EAGER), bytes);
   const failing = () => toBytes(async function* () { yield bytes.slice(); throw new Error("gone"); });
