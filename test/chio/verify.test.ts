@@ -48,6 +48,9 @@ const TAMPERINGS: readonly (readonly [what: string, change: (db: DatabaseSync) =
     (db) => db.exec("UPDATE chio_tool_receipts SET decision_kind = 'deny' WHERE seq = 21"),
     /^entry 21: its column decision_kind is not the receipt's verdict$/m,
   ],
+  ["the log's id of a receipt altered", (db) => {
+    db.exec("UPDATE claim_receipt_log_entries SET receipt_id = 'x' WHERE entry_seq = 22");
+  }, /^entry 22: its column receipt_id is not the receipt's id$/m],
   ["a receipt dropped from the middle", (db) => drop(db, 17), /^entry 17: it is missing$/m],
   ["a receipt dropped from the end", (db) => drop(db, 57), /^entry 57: it is missing$/m],
   [
