@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PlanConfig, SourceConfig } from "../config.ts";
@@ -55,7 +56,10 @@ export async function permissionsOf(job: Job, signal: AbortSignal): Promise<stri
     sys: new Set(["hostname", "statfs"]),
   };
   both(permissions, stateFolder());
-  for (const { url } of job.plan.shelf?.stores ?? []) if (isAbsolute(url)) both(permissions, url);
+  for (const { url } of job.plan.shelf?.stores ?? []) {
+    if (isAbsolute(url)) both(permissions, url);
+    else if (url.startsWith("s3:")) bucket(new URL(url), permissions);
+  }
   if (job.config) fromConfig(job.config, permissions);
   else await fromDryRun(job, file, permissions, signal);
   const line = format(permissions, ["--config", file, "--plan", job.name]);
@@ -67,6 +71,19 @@ function both({ read, write }: Permissions, path: string | undefined): void {
   if (path === undefined) return;
   read.add(path);
   write.add(path);
+}
+
+/** What a bucket needs: its host, the SDK's variables and files, and a folder for large parts. */
+function bucket(url: URL, permissions: Permissions): void {
+  const endpoint = url.searchParams.get("endpoint");
+  const region = url.searchParams.get("region");
+  const aws = `s3${region === null ? "" : `.${region}`}.amazonaws.com`;
+  const hosts = endpoint === null ? [aws, `${url.hostname}.${aws}`] : [new URL(endpoint).host];
+  for (const host of hosts) permissions.net.add(host);
+  for (const name of ["AWS_*", "HOMEDRIVE", "HOMEPATH", "_X_AMZN_TRACE_ID"]) permissions.env.add(name);
+  permissions.sys.add("osRelease");
+  permissions.read.add(join(homedir(), ".aws"));
+  both(permissions, temporaryFolder());
 }
 
 function fromConfig(config: PlanConfig, permissions: Permissions): void {

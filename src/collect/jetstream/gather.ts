@@ -89,7 +89,7 @@ export async function gather(
       bytes += entry.bytes;
       if (bytes > context.want.limits.bytes) {
         throw new IntegrityError(
-          `Cannot restore: the streams have more than ${context.want.limits.bytes} bytes. Raise the limit bytes if you trust it`,
+          `Cannot restore: the streams have more than ${context.want.limits.bytes} bytes. Raise --limit-bytes if you trust it`,
         );
       }
       if (wanted(place.stream)) await take(entry, place, parts, context);
