@@ -90,7 +90,12 @@ export function noise(size: number, seed = 1): U8 {
  * Registers a test that judges with stock tools. A missing tool is a failure in CI; elsewhere the test is reported as ignored,
  * with the command that installs it in its name.
  */
-export function judged(name: string, tools: readonly string[], run: () => void | Promise<void>): void {
+export function judged(
+  name: string,
+  tools: readonly string[],
+  run: () => void | Promise<void>,
+  options: Pick<Deno.TestDefinition, "sanitizeOps" | "sanitizeResources"> = {},
+): void {
   const missing = tools.filter((tool) => !hasTool(tool));
   if (missing.length > 0 && Deno.env.get("CI") !== undefined) {
     Deno.test(name, () => {
@@ -99,7 +104,7 @@ export function judged(name: string, tools: readonly string[], run: () => void |
     return;
   }
   const suffix = missing.length > 0 ? ` [needs ${missing.join(", ")}: deno task tools]` : "";
-  Deno.test({ name: name + suffix, ignore: missing.length > 0, fn: run });
+  Deno.test({ ...options, name: name + suffix, ignore: missing.length > 0, fn: run });
 }
 
 /** Whether a program is on the PATH. */

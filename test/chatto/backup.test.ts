@@ -244,6 +244,7 @@ judged("chatto: a passphrase from a pipe is one line; an empty pipe is an error 
   assert.deepEqual((await ask(other.server.nc, "STREAM.NAMES")).streams.length, 4);
   const silent = start(chatto.user, "chatto_backup", args, true);
   const { code, err } = await ended(silent);
+  await silent.stdin.close().catch(() => {}); // it was silent until its reader had gone
   assert.equal(code, EXIT.key);
   assert.match(err, /silent for 5 s\. .*--passphrase-stdin/);
 });

@@ -77,7 +77,7 @@ async function putWhole(writing: Writing, part: Part): Promise<void> {
   const { create } = await encryptionOf(settings);
   for (let attempt = 1;; attempt++) {
     if (await isTaken(writing) && await settle(writing, [part]) === "done") return;
-    const outcome = await call(action, async (client, sdk, abortSignal) => {
+    const sent = call(action, async (client, sdk, abortSignal) => {
       await rate(part.bytes, abortSignal);
       const command = new sdk.PutObjectCommand({
         Bucket: settings.bucket,
@@ -97,6 +97,13 @@ async function putWhole(writing: Writing, part: Part): Promise<void> {
         throw error;
       }
     }, signal);
+    // A server that refuses may hang up before the body has gone out: the refusal is then a broken connection.
+    const outcome = await sent.catch(async (error) => {
+      if (ifAbsent && error instanceof StoreError && error.retryable && await isTaken(writing)) {
+        return "taken";
+      }
+      throw error;
+    });
     if (outcome === "done" || await settle(writing, [part]) === "done") return;
     if (attempt >= 8) throw unclear(writing);
     await pause(attempt, undefined, signal);
