@@ -18,7 +18,13 @@ Deno.test(`kill -9 at ${KILLS} random moments of a backup leaves whole backups o
   let done = 0;
   let cutShort = 0;
   for (let i = 0; i < KILLS; i++) {
-    const promised = await killAfter(dir.join("src"), target, i, delays[i]! / 2);
+    const promised = await killAfter(
+      dir.join("src"),
+      target,
+      i,
+      delays[i]! / 2,
+      i % 10 === 0 ? ".age" : "ready",
+    );
     done += promised.length;
     const items = existsSync(target) ? await list(plan) : [];
     const complete = new Set(items.filter((item) => item.state === "complete").map((item) => item.id));
@@ -49,8 +55,14 @@ Deno.test(`kill -9 at ${KILLS} random moments of a backup leaves whole backups o
   );
 });
 
-/** Starts backups, kills the process `ms` after the first began; gives the ids it had reported as done. */
-async function killAfter(source: string, target: string, round: number, ms: number): Promise<string[]> {
+/** Starts backups, kills the process `ms` after it has said `word`; gives the ids it had reported as done. */
+async function killAfter(
+  source: string,
+  target: string,
+  round: number,
+  ms: number,
+  word: string,
+): Promise<string[]> {
   const from = Date.UTC(2020, 0, 1) + round * 3600_000;
   const child = new Deno.Command(Deno.execPath(), {
     args: [
@@ -69,7 +81,7 @@ async function killAfter(source: string, target: string, round: number, ms: numb
   let killed = false;
   for await (const chunk of child.stdout.pipeThrough(new TextDecoderStream())) {
     text += chunk;
-    if (!killed && text.includes("ready")) {
+    if (!killed && text.includes(word)) {
       killed = true;
       setTimeout(() => child.kill("SIGKILL"), ms);
     }
