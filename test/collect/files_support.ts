@@ -1,6 +1,6 @@
 /** What the tests of collectors share: entries read whole, small trees. */
 import { createHash } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readlinkSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Entry, Files } from "../../src/stage.ts";
 
@@ -51,4 +51,16 @@ export function plant(root: string, tree: Readonly<Record<string, string | Uint8
 /** SHA-256, hexadecimal. */
 export function digest(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Open files of this process that lie, or lay, in a folder: other suites of the process have their own. */
+export function openIn(folder: string): string[] {
+  return readdirSync("/proc/self/fd").flatMap((fd) => {
+    try {
+      const target = readlinkSync(`/proc/self/fd/${fd}`);
+      return target.startsWith(folder) ? [`/proc/self/fd/${fd}`] : [];
+    } catch {
+      return [];
+    }
+  });
 }

@@ -3,24 +3,12 @@ import * as fs from "node:fs";
 import fc from "fast-check";
 import { spool, SPOOL_MEMORY } from "../../src/collect/spool.ts";
 import { noise, scratch, sh } from "../support.ts";
-import { contentOf, digest } from "./files_support.ts";
+import { contentOf, digest, openIn } from "./files_support.ts";
 
 const MIB = 1024 * 1024;
 
 async function read(kept: ReturnType<typeof spool>): Promise<Uint8Array> {
   return await contentOf({ body: kept.read } as never);
-}
-
-/** Open files of this process that lie, nameless, in a folder. */
-function nameless(folder: string): string[] {
-  return fs.readdirSync("/proc/self/fd").flatMap((fd) => {
-    try {
-      const target = fs.readlinkSync(`/proc/self/fd/${fd}`);
-      return target.startsWith(folder) ? [`/proc/self/fd/${fd}`] : [];
-    } catch {
-      return [];
-    }
-  });
 }
 
 Deno.test("spool() gives back what was written, at every size around its blocks", async () => {
@@ -35,10 +23,10 @@ Deno.test("spool() gives back what was written, at every size around its blocks"
     assert.equal(digest(await read(kept)), digest(content), String(size));
     assert.equal(digest(await read(kept)), digest(content), `${size}, again`);
     assert.throws(() => kept.write(content), /the writing has ended/);
-    assert.equal(nameless(dir.path).length, size > SPOOL_MEMORY ? 1 : 0);
+    assert.equal(openIn(dir.path).length, size > SPOOL_MEMORY ? 1 : 0);
     kept.close();
     kept.close();
-    assert.equal(nameless(dir.path).length, 0);
+    assert.equal(openIn(dir.path).length, 0);
   }
 });
 
@@ -74,7 +62,7 @@ Deno.test("spool() leaves no name in the folder, and nothing readable on the dis
   const content = new TextEncoder().encode(line.repeat(Math.ceil(8 * MIB / line.length)));
   kept.write(content);
   assert.deepEqual(fs.readdirSync(dir.path), []);
-  const [file] = nameless(dir.path);
+  const [file] = openIn(dir.path);
   const stored = fs.readFileSync(file!);
   assert.ok(stored.length >= 3 * MIB);
   assert.equal(stored.includes("quick"), false);
@@ -87,7 +75,7 @@ Deno.test("spool() refuses a file that was changed or cut on the disk", async ()
   for (const damage of ["flip", "cut"]) {
     const kept = spool("the dump", dir.path);
     kept.write(noise(7 * MIB));
-    const [file] = nameless(dir.path);
+    const [file] = openIn(dir.path);
     if (damage === "flip") {
       const fd = fs.openSync(file!, "r+");
       const byte = new Uint8Array(1);

@@ -38,8 +38,13 @@ export function condition({ bucket, ifAbsent }: Writing): { readonly IfNoneMatch
 }
 
 /** Whether this process has to look, because the server does not decide, and finds the key taken. */
-export async function isTaken({ bucket, key, ifAbsent }: Writing): Promise<boolean> {
-  return ifAbsent && bucket.settings.conditional === "look" && await look(bucket, key, "write") !== undefined;
+export async function isTaken(writing: Writing): Promise<boolean> {
+  return writing.bucket.settings.conditional === "look" && await isThere(writing);
+}
+
+/** Whether the key must be free and is taken, whoever decides. */
+export async function isThere({ bucket, key, ifAbsent }: Writing): Promise<boolean> {
+  return ifAbsent && await look(bucket, key, "write") !== undefined;
 }
 
 /** Whether a server's no means that the key is taken, or is being taken. */

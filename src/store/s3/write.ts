@@ -15,7 +15,7 @@ import { uploadParts } from "./multipart.ts";
 import { type Cutter, cutter, type Part } from "./parts.ts";
 import type { Limiter } from "./rate.ts";
 import { bodyOf, signed } from "./send.ts";
-import { condition, isRefusal, isTaken, settle, unclear, type Writing } from "./settle.ts";
+import { condition, isRefusal, isTaken, isThere, settle, unclear, type Writing } from "./settle.ts";
 
 /** Writes an object: whole when it resolves, not there when it rejects. */
 export async function write(
@@ -99,9 +99,7 @@ async function putWhole(writing: Writing, part: Part): Promise<void> {
     }, signal);
     // A server that refuses may hang up before the body has gone out: the refusal is then a broken connection.
     const outcome = await sent.catch(async (error) => {
-      if (ifAbsent && error instanceof StoreError && error.retryable && await isTaken(writing)) {
-        return "taken";
-      }
+      if (error instanceof StoreError && error.retryable && await isThere(writing)) return "taken";
       throw error;
     });
     if (outcome === "done" || await settle(writing, [part]) === "done") return;
