@@ -8,7 +8,7 @@ import { extract } from "./extract.ts";
 import { chooser, type StreamChoice, type StreamOrder } from "./jetstream/choose.ts";
 import { drillStreams } from "./jetstream/drill.ts";
 import { entriesOf } from "./jetstream/entries.ts";
-import { checkServer, connectTo, type NatsServer } from "./jetstream/link.ts";
+import { checkServer, connectTo, type NatsServer } from "../nats/link.ts";
 import { newTally, readStreams, settle, skewOf, type Tally } from "./jetstream/read.ts";
 import { restoreStreams } from "./jetstream/restore.ts";
 import { plain, type PlainStage } from "./plain.ts";

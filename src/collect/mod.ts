@@ -23,5 +23,5 @@ export { files, type FilesOptions } from "./files.ts";
 export { group } from "./group.ts";
 export { jetstream, type JetStreamOptions } from "./jetstream.ts";
 export { type StreamChoice, type StreamOrder } from "./jetstream/choose.ts";
-export { type NatsAuth, type NatsServer } from "./jetstream/link.ts";
+export { type NatsAuth, type NatsServer } from "../nats/link.ts";
 export { sqlite, type SqliteOptions } from "./sqlite.ts";

@@ -4,7 +4,7 @@ import { statSync, writeFileSync } from "node:fs";
 import { EXIT } from "../../src/cli/exit.ts";
 import { utf8 } from "../../src/bytes.ts";
 import { exportKeys, importKeys } from "../../src/recipes/chatto/keys.ts";
-import { connectTo } from "../../src/collect/jetstream/link.ts";
+import { connectTo } from "../../src/nats/link.ts";
 import { sealText } from "../../src/recipes/chatto/chain.ts";
 import { replaceFile } from "../../src/recipes/chatto/files.ts";
 import { ask, startServer } from "../jetstream/support.ts";

@@ -5,7 +5,7 @@ import { jetstream } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
 import { Objm } from "@nats-io/obj";
 import * as collect from "../../src/collect/mod.ts";
-import { parseExact } from "../../src/collect/jetstream/exact.ts";
+import { parseExact } from "../../src/nats/exact.ts";
 import { judged, noise, type Seen, testContext } from "../support.ts";
 import {
   ask,

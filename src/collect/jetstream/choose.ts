@@ -5,7 +5,7 @@
  */
 import picomatch from "picomatch";
 import type { StreamInfo } from "./streams.ts";
-import { type ExactObject, integerAt, textAt } from "./exact.ts";
+import { type ExactObject, integerAt, textAt } from "../../nats/exact.ts";
 
 /** Streams that are read before, or after, all others. */
 export interface StreamOrder {

@@ -11,9 +11,9 @@ import type { Context, Entry } from "../../stage.ts";
 import { toBytes } from "../../bytes.ts";
 import { expires } from "./choose.ts";
 import { fileEntry } from "./entries.ts";
-import { integerAt, objectAt } from "./exact.ts";
+import { integerAt, objectAt } from "../../nats/exact.ts";
 import { gather, type Stored } from "./gather.ts";
-import { connectTo, type Link } from "./link.ts";
+import { connectTo, type Link } from "../../nats/link.ts";
 import { startPrivate } from "./private.ts";
 import { putStreams } from "./restore.ts";
 

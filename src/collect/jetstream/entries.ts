@@ -5,7 +5,7 @@
  */
 import { label, utf8 } from "../../bytes.ts";
 import type { Bytes, Entry } from "../../stage.ts";
-import { writeExact } from "./exact.ts";
+import { writeExact } from "../../nats/exact.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** The stream's configuration and state. */

@@ -8,7 +8,7 @@ import { IntegrityError, messageOf } from "../../errors.ts";
 import type { Context, Entry } from "../../stage.ts";
 import { type Spool, spool } from "../spool.ts";
 import { CONFIG_FILE, DATA_FILE } from "./entries.ts";
-import { type ExactObject, objectAt, parseExact, textAt } from "./exact.ts";
+import { type ExactObject, objectAt, parseExact, textAt } from "../../nats/exact.ts";
 import { frameCheck } from "./frames.ts";
 import { isStreamName } from "./streams.ts";
 

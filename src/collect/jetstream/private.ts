@@ -9,7 +9,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { messageOf } from "../../errors.ts";
-import type { NatsServer } from "./link.ts";
+import type { NatsServer } from "../../nats/link.ts";
 
 /** Which program, over which folder. */
 export interface PrivateOptions {

@@ -7,8 +7,8 @@ import { messageOf } from "../../errors.ts";
 import type { Context } from "../../stage.ts";
 import { ahead } from "./ahead.ts";
 import { chooseStreams, phases, type Skipped, type StreamChoice, type StreamOrder } from "./choose.ts";
-import { integerAt } from "./exact.ts";
-import type { Link } from "./link.ts";
+import { integerAt } from "../../nats/exact.ts";
+import type { Link } from "../../nats/link.ts";
 import { type Snapshot, takeSnapshot } from "./snapshot.ts";
 import { kindOfStream, listStreams, type StreamInfo } from "./streams.ts";
 

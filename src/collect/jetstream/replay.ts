@@ -6,9 +6,9 @@
 import type { Msg } from "@nats-io/transport-node";
 import { messageOf } from "../../errors.ts";
 import type { Stored } from "./gather.ts";
-import type { Link } from "./link.ts";
-import { readAnswer } from "./link.ts";
-import { type ExactObject, textAt, writeExact } from "./exact.ts";
+import type { Link } from "../../nats/link.ts";
+import { readAnswer } from "../../nats/link.ts";
+import { type ExactObject, textAt, writeExact } from "../../nats/exact.ts";
 
 /** Bytes under way before the server has taken them: what a link of 20 ms needs for 100 MB/s and more. */
 const WINDOW = 4 * 1024 * 1024;

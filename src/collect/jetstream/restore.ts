@@ -6,9 +6,9 @@
 import { IntegrityError, messageOf, NotFoundError } from "../../errors.ts";
 import type { Context, Files } from "../../stage.ts";
 import { wantedBy } from "../ignore.ts";
-import { type ExactObject, integerAt, objectAt } from "./exact.ts";
+import { type ExactObject, integerAt, objectAt } from "../../nats/exact.ts";
 import { gather, type Stored } from "./gather.ts";
-import { connectTo, type Link, type NatsServer } from "./link.ts";
+import { connectTo, type Link, type NatsServer } from "../../nats/link.ts";
 import { expires } from "./choose.ts";
 import { adviceFor, sendSnapshot } from "./replay.ts";
 import { takeSnapshot } from "./snapshot.ts";

@@ -6,9 +6,9 @@
 import type { Msg } from "@nats-io/transport-node";
 import { IntegrityError, messageOf } from "../../errors.ts";
 import { type Spool, spool } from "../spool.ts";
-import { type ExactObject, integerAt, objectAt } from "./exact.ts";
+import { type ExactObject, integerAt, objectAt } from "../../nats/exact.ts";
 import { type FrameCheck, frameCheck, type SnapshotShape } from "./frames.ts";
-import type { Link } from "./link.ts";
+import type { Link } from "../../nats/link.ts";
 
 /** How a snapshot is taken. */
 export interface SnapshotOptions {

@@ -6,9 +6,9 @@
 import { ExistsError } from "../../errors.ts";
 import type { Context, RestoreAction } from "../../stage.ts";
 import { isMemory } from "./choose.ts";
-import { exactNumber, type ExactObject, integerAt, objectAt, textAt } from "./exact.ts";
+import { exactNumber, type ExactObject, integerAt, objectAt, textAt } from "../../nats/exact.ts";
 import type { Stored } from "./gather.ts";
-import type { Link } from "./link.ts";
+import type { Link } from "../../nats/link.ts";
 import type { StreamInfo } from "./streams.ts";
 
 /** What is done with one stream. */

@@ -4,8 +4,8 @@
  * @module
  */
 import { messageOf } from "../../errors.ts";
-import { type ExactObject, integerAt, isObject, listAt, objectAt, textAt } from "./exact.ts";
-import type { Link } from "./link.ts";
+import { type ExactObject, integerAt, isObject, listAt, objectAt, textAt } from "../../nats/exact.ts";
+import type { Link } from "../../nats/link.ts";
 
 /** One stream of an account. */
 export interface StreamInfo {

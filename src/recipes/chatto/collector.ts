@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { extract } from "../../collect/extract.ts";
 import { drillStreams } from "../../collect/jetstream/drill.ts";
 import { directoryEntry, entriesOf, fileEntry } from "../../collect/jetstream/entries.ts";
-import type { Link } from "../../collect/jetstream/link.ts";
+import type { Link } from "../../nats/link.ts";
 import { newTally, readStreams, settle, type Tally } from "../../collect/jetstream/read.ts";
 import { putStreams } from "../../collect/jetstream/restore.ts";
 import { stoppable } from "../../collect/stoppable.ts";

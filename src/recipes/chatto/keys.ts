@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { ApiError, type Link, readAnswer } from "../../collect/jetstream/link.ts";
-import { integerAt, objectAt, textAt } from "../../collect/jetstream/exact.ts";
+import { ApiError, type Link, readAnswer } from "../../nats/link.ts";
+import { integerAt, objectAt, textAt } from "../../nats/exact.ts";
 import { messageOf } from "../../errors.ts";
 import type { Log } from "../../stage.ts";
 import { checkKey, parseKeys } from "./key_file.ts";

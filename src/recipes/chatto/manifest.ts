@@ -14,7 +14,7 @@ import {
   parseExact,
   textAt,
   writeExact,
-} from "../../collect/jetstream/exact.ts";
+} from "../../nats/exact.ts";
 import type { Tally } from "../../collect/jetstream/read.ts";
 import { isStreamName, kindOfStream } from "../../collect/jetstream/streams.ts";
 

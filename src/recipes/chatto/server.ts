@@ -5,7 +5,7 @@
  */
 import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { dirname, resolve } from "node:path";
-import { connectTo, type Link, type NatsServer } from "../../collect/jetstream/link.ts";
+import { connectTo, type Link, type NatsServer } from "../../nats/link.ts";
 import { startPrivate } from "../../collect/jetstream/private.ts";
 import { BusyError, ConfigError } from "../../errors.ts";
 import type { ChattoSettings } from "./settings.ts";

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { parse } from "smol-toml";
-import type { NatsAuth, NatsServer } from "../../collect/jetstream/link.ts";
+import type { NatsAuth, NatsServer } from "../../nats/link.ts";
 import { ConfigError, messageOf } from "../../errors.ts";
 
 /** What of Chatto's configuration matters here. */

@@ -4,8 +4,8 @@
  * @module
  */
 import type { ConnectionOptions, NatsConnection } from "@nats-io/transport-node";
-import { text } from "../../bytes.ts";
-import { messageOf } from "../../errors.ts";
+import { text } from "../bytes.ts";
+import { messageOf } from "../errors.ts";
 import { type ExactObject, integerAt, isObject, objectAt, parseExact, textAt } from "./exact.ts";
 import { shieldSockets } from "./shield.ts";
 
