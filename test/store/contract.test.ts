@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, renameSync } from "node:fs";
 import { join } from "node:path";
 import { directory, memory } from "../../src/store/mod.ts";
 import { testStore } from "../contract/store.ts";
-import { faulty } from "../contract/faulty.ts";
+import { faulty } from "../../src/testing/faulty.ts";
 import { scratch } from "../support.ts";
 
 testStore("directory()", () => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ExistsError, StoreError } from "../../src/errors.ts";
 import { memory } from "../../src/store/mod.ts";
-import { faulty } from "../contract/faulty.ts";
+import { faulty } from "../../src/testing/faulty.ts";
 import { bytesOf, keysOf } from "../contract/store.ts";
 import { inChunks, noise } from "../support.ts";
 

@@ -7,7 +7,7 @@ import type { Log, Store } from "../../src/stage.ts";
 import { acquireLease, type Lease, type LeaseOptions } from "../../src/store/lease.ts";
 import { describeSelf, encodeHolder, type Holder } from "../../src/store/holder.ts";
 import { directory, memory } from "../../src/store/mod.ts";
-import { faulty } from "../contract/faulty.ts";
+import { faulty } from "../../src/testing/faulty.ts";
 import { bytesOf, keysOf } from "../contract/store.ts";
 import { noise, scratch } from "../support.ts";
 
