@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { lstatSync, readlinkSync, type Stats } from "node:fs";
+import { lstatSync, readlinkSync } from "node:fs";
 import { utf8 } from "../bytes.ts";
 import { messageOf } from "../errors.ts";
 import type { Entry, EntryKind } from "../stage.ts";
+import type { Stat } from "./quick.ts";
 import { type OpenFile, openFile, problemOf, startsWith } from "./read.ts";
 
 /** Why something is missing from the backup, or odd in it. */
@@ -84,7 +85,7 @@ export function file(
 const PADDED = "it changed while it was read; what was missing is stored as zeros";
 
 /** An entry from what the system says. */
-export function entryOf(state: Finding, path: string, kind: EntryKind, stat: Stats): Entry {
+export function entryOf(state: Finding, path: string, kind: EntryKind, stat: Stat): Entry {
   return {
     path,
     kind,

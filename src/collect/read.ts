@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats } from "node:fs";
+import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
 import type { Fill } from "../blocks.ts";
 import { toBytes } from "../bytes.ts";
 import type { Bytes, U8 } from "../stage.ts";
+import { FLAGS, readQuickly, type Stat } from "./quick.ts";
 
 /** Files up to this size (1 MiB) are read whole, larger ones as a stream of chunks of this size. */
 export const SMALL_BYTES: number = 1024 * 1024;
@@ -17,7 +18,7 @@ export type Problem = "vanished" | "changed" | "unreadable";
 /** A file that was opened. `whole` is its content when it is small; else `read` it, once. `close` may be called twice. */
 export interface OpenFile {
   /** Metadata of what was opened; with `whole`, `size` is the length of it. */
-  readonly stat: Stats;
+  readonly stat: Stat;
   /** Device and inode, when the file has more than one name. */
   readonly link: string | undefined;
   /** Small files. */
@@ -35,9 +36,6 @@ export interface OpenFile {
   readonly close: () => void;
 }
 
-// No link is followed, and a pipe that took the file's place does not make the open wait.
-const FLAGS = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
-
 /** What happened, from what node:fs threw. ELOOP: a symbolic link took the file's place. */
 export function problemOf(error: unknown): Problem {
   const code = (error as { code?: unknown } | null)?.code;
@@ -54,6 +52,15 @@ export function openFile(
   known: (link: string) => boolean,
   problem: (kind: Problem, error?: unknown) => void,
 ): OpenFile | undefined {
+  const small = readQuickly(path, SMALL_BYTES);
+  return small ? opened(small.stat, undefined, small.bytes, false) : openCarefully(path, known, problem);
+}
+
+function openCarefully(
+  path: string,
+  known: (link: string) => boolean,
+  problem: (kind: Problem, error?: unknown) => void,
+): OpenFile | undefined {
   const fd = openSync(path, FLAGS);
   let keep = false;
   try {
@@ -61,7 +68,7 @@ export function openFile(
     if (!stat.isFile()) return undefined;
     const link = stat.nlink > 1 ? linkOf(fd) : undefined;
     if (link !== undefined && known(link)) return opened(stat, link, EMPTY, false);
-    const small = stat.size <= SMALL_BYTES ? readSmall(path, fd, stat) : undefined;
+    const small = stat.size <= SMALL_BYTES ? readSmall(fd, stat) : undefined;
     if (small) return opened(small.stat, link, small.bytes, small.changed);
     keep = true;
     return openLarge(fd, fstatSync(fd), link, problem);
@@ -72,7 +79,7 @@ export function openFile(
 
 const EMPTY: U8 = new Uint8Array(0);
 
-function opened(stat: Stats, link: string | undefined, whole: U8, changed: boolean): OpenFile {
+function opened(stat: Stat, link: string | undefined, whole: U8, changed: boolean): OpenFile {
   const read = (): Bytes => toBytes(async function* (): AsyncGenerator<U8, void, undefined> {});
   const fill = (): Fill => () => Promise.resolve(0);
   return { stat, link, whole, changed, read, fill, close: () => {} };
@@ -85,19 +92,11 @@ function linkOf(fd: number): string {
 }
 
 /** Reads whole, a second time when it changed in between. Undefined: it has grown large. */
-function readSmall(
-  path: string,
-  fd: number,
-  first: Stats,
-): { stat: Stats; bytes: U8; changed: boolean } | undefined {
+function readSmall(fd: number, first: Stat): { stat: Stat; bytes: U8; changed: boolean } | undefined {
   let before = first;
   for (let attempt = 1;; attempt++) {
-    // One byte more than it should hold: files that say 0 and hold something (/proc) are not taken for empty.
     const bytes = new Uint8Array(before.size + 1);
     const length = fill(fd, bytes);
-    if (length === before.size && isSame(path, before)) {
-      return { stat: before, bytes: bytes.subarray(0, length), changed: false };
-    }
     const after = fstatSync(fd);
     const changed = length !== before.size || after.size !== before.size || after.mtimeMs !== before.mtimeMs;
     if (!changed) return { stat: before, bytes: bytes.subarray(0, length), changed };
@@ -108,17 +107,6 @@ function readSmall(
     }
     if (after.size > SMALL_BYTES) return undefined;
     before = after;
-  }
-}
-
-/** Whether a file is as it was: asked by name, at a third of the cost. What is not certain is asked by descriptor. */
-function isSame(path: string, before: Stats): boolean {
-  try {
-    const { ino, dev, size, mtime } = Deno.lstatSync(path);
-    return ino === before.ino && dev === before.dev && size === before.size &&
-      mtime?.getTime() === before.mtimeMs;
-  } catch {
-    return false;
   }
 }
 
@@ -137,7 +125,7 @@ function fill(fd: number, into: Uint8Array): number {
 
 function openLarge(
   fd: number,
-  stat: Stats,
+  stat: Stat,
   link: string | undefined,
   problem: (kind: Problem, error?: unknown) => void,
 ): OpenFile {
@@ -209,7 +197,7 @@ function fillChunk(
   return true;
 }
 
-function compare(fd: number, before: Stats, problem: (kind: Problem) => void): void {
+function compare(fd: number, before: Stat, problem: (kind: Problem) => void): void {
   const after = fstatSync(fd);
   if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) problem("changed");
 }

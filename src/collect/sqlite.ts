@@ -13,8 +13,8 @@ import { nameRoots, realRoot } from "./roots.ts";
 import { notesOf, rootsIn } from "./plain.ts";
 import { type CopyFile, copyFile, sweep } from "./sqlite/copies.ts";
 import { perform } from "./sqlite/hand.ts";
-import type { Check, Snapshot, Taken } from "./sqlite/job.ts";
-import { restore } from "./sqlite/restore.ts";
+import type { Check, Look, Snapshot, Taken } from "./sqlite/job.ts";
+import { restore, type StagedDatabase } from "./sqlite/restore.ts";
 import { stoppable } from "./stoppable.ts";
 
 /** How databases are copied and checked. */
@@ -59,8 +59,27 @@ export function sqlite(
   databases: string | readonly string[] | Readonly<Record<string, string>>,
   options: SqliteOptions = {},
 ): Stage<void, Files> {
+  return sqliteWith(databases, options, {});
+}
+
+/** What a recipe adds: looks of its own at the databases, both ways. Not part of the public API. */
+export interface SqliteLooks {
+  /** A look inside the transactions that are copied from; asked for when the copying begins. */
+  readonly forward?: (() => Promise<Look>) | undefined;
+  /** What the look gave (`seen`), as a source of its own. */
+  readonly fact?: ((snapshot: Snapshot) => SourceFact) | undefined;
+  /** A look at restored databases before they take their places. */
+  readonly back?: ((staged: readonly StagedDatabase[]) => Promise<void>) | undefined;
+}
+
+/** {@linkcode sqlite} with a recipe's own looks. */
+export function sqliteWith(
+  databases: string | readonly string[] | Readonly<Record<string, string>>,
+  options: SqliteOptions,
+  looks: SqliteLooks,
+): Stage<void, Files> {
   const named = nameRoots(databases);
-  const settings = checkOptions(options);
+  const settings = { ...checkOptions(options), looks };
   return {
     name: NAME,
     verb: "collect",
@@ -70,7 +89,11 @@ export function sqlite(
     },
     undo: (stored, context) => {
       const recorded = rootsIn(notesOf(stored));
-      return restore(stored, context, { ...settings, roots: recorded.length > 0 ? recorded : named });
+      return restore(stored, context, {
+        ...settings,
+        roots: recorded.length > 0 ? recorded : named,
+        look: looks.back,
+      });
     },
   };
 }
@@ -82,9 +105,10 @@ interface Settings {
   readonly foreignKeys: "warn" | "error" | "off";
   readonly timeoutMs: number;
   readonly spoolDir: string;
+  readonly looks: SqliteLooks;
 }
 
-function checkOptions(options: SqliteOptions): Settings {
+function checkOptions(options: SqliteOptions): Omit<Settings, "looks"> {
   const { check = "full", foreignKeys = "warn", timeoutMs = 5000, spoolDir = tmpdir() } = options;
   oneOf("check", check, ["full", "quick", "off"]);
   oneOf("foreignKeys", foreignKeys, ["warn", "error", "off"]);
@@ -118,7 +142,11 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
         yield entryOf(path, source, copies[i]!, snapshot.taken[i]!);
         copies[i]!.close();
       }
-      sources = snapshot.taken.map((taken) => factOf(taken, settings, snapshot.exact));
+      const { fact } = settings.looks;
+      sources = [
+        ...snapshot.taken.map((taken) => factOf(taken, settings, snapshot.exact)),
+        ...fact ? [fact(snapshot)] : [],
+      ];
     } finally {
       for (const copy of copies) copy.close();
     }
@@ -139,14 +167,15 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
 async function take(
   roots: readonly Root[],
   copies: readonly CopyFile[],
-  { check, timeoutMs }: Settings,
+  { check, timeoutMs, looks }: Settings,
   context: Context,
 ): Promise<Snapshot> {
   const sources = roots.map(({ source }, i) => ({ path: source, copy: copies[i]!.path }));
   const stop = new Int32Array(new SharedArrayBuffer(4));
   const progress = (bytes: number): void => context.progress({ phase: "collect", bytes, entries: 0 });
+  const look = await looks.forward?.();
   const snapshot = await perform(
-    { kind: "snapshot", sources, check, timeoutMs, stop },
+    { kind: "snapshot", sources, check, timeoutMs, look, stop },
     context.signal,
     progress,
   );

@@ -4,8 +4,8 @@
  *
  * @module
  */
-import { lstatSync, type Stats } from "node:fs";
-import { join } from "node:path";
+import { lstatSync } from "node:fs";
+import { sep } from "node:path";
 import type { Entry } from "../stage.ts";
 import { ignoreTexts, listFolder, type Node, withoutCache } from "./folder.ts";
 import { type IgnoreRules, ignoreRules, type Matcher } from "./ignore.ts";
@@ -19,6 +19,7 @@ import {
   symlink,
   type WarningKind,
 } from "./found.ts";
+import { statAt } from "./quick.ts";
 import { ownerNames } from "./read.ts";
 
 /** What a walk is told. */
@@ -140,7 +141,7 @@ function* release(stack: readonly Frame[]): Generator<Found, void, undefined> {
 function choose(state: State, frame: Frame, { name, kind }: Node): "take" | "look" | "skip" {
   const directory = kind === "directory";
   const path = frame.below + name;
-  if (directory && state.avoid.has(join(frame.source, name))) {
+  if (directory && state.avoid.has(below(frame, name))) {
     state.left(`${frame.stored}/${name}`);
     return "skip";
   }
@@ -185,16 +186,16 @@ function list(state: State, source: string, stored: string): readonly Node[] {
 }
 
 function visitFolder(state: State, frame: Frame, node: Node, taken: boolean, dev: number): Frame | undefined {
-  const source = join(frame.source, node.name);
+  const source = below(frame, node.name);
   const stored = `${frame.stored}/${node.name}`;
-  let stat: Stats;
+  let stat: ReturnType<typeof statAt>;
   let nodes: readonly Node[] = [];
   try {
-    stat = lstatSync(source);
+    stat = statAt(source);
   } catch (error) {
     return void report(state, stored, error);
   }
-  if (!stat.isDirectory()) return void state.warn("changed", stored, REPLACED);
+  if (!stat.isDirectory) return void state.warn("changed", stored, REPLACED);
   try {
     // A mount point is stored; what is mounted on it is not.
     if (!state.oneFileSystem || stat.dev === dev) nodes = list(state, source, stored);
@@ -206,8 +207,13 @@ function visitFolder(state: State, frame: Frame, node: Node, taken: boolean, dev
   return inner;
 }
 
+/** Roots are real paths without a slash at the end, but for "/" itself. */
+function below({ source }: Frame, name: string): string {
+  return source === "/" ? `/${name}` : source + sep + name;
+}
+
 function visit(state: State, frame: Frame, { name, kind }: Node): Found | undefined {
-  const source = join(frame.source, name);
+  const source = below(frame, name);
   const stored = `${frame.stored}/${name}`;
   if (kind === "special") return void state.warn("special", stored, "it is a socket, a pipe or a device");
   try {

@@ -46,14 +46,15 @@ export async function perform(
 /** Hands the job over; gives what ends the worker. */
 async function give(job: Job, hear: (answer: Answer) => void): Promise<() => void> {
   const url = new URL("./worker.ts", import.meta.url);
-  if (!mayLoad(url)) {
+  const look = job.kind === "snapshot" ? job.look : undefined;
+  if (!mayLoad(url) || (look && !mayLoad(new URL("../..", look.module)))) {
     const { work } = await import("./work.ts");
     await work(job, hear);
     return () => {};
   }
   const worker = new Worker(url, { type: "module", name: "holdfast-sqlite" });
   worker.onmessage = ({ data }: MessageEvent<Answer>) => {
-    if ("ready" in data) worker.postMessage(job);
+    if ("ready" in data) worker.postMessage(look ? { ...job, look: { ...look, here: undefined } } : job);
     else hear(data);
   };
   worker.onerror = (event) => {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { DatabaseSync } from "node:sqlite";
 
 /** How a copy is checked. */
 export type Check = "full" | "quick" | "off";
@@ -15,6 +16,22 @@ export interface Source {
   readonly copy: string;
 }
 
+/** A look at databases inside the transactions they are copied from, on the thread that copies them. */
+export interface Look {
+  /** URL of a module two folders below what it imports, which exports `look`, an {@linkcode Inspector}. */
+  readonly module: string;
+  /** The same function, for a thread that must do it itself. It is not passed on. */
+  readonly here?: Inspector | undefined;
+  /** What it is told; structured-cloneable. */
+  readonly data: unknown;
+}
+
+/** Looks at open databases, one per source in their order; gives what can be structured-cloned. Throws what fails the backup. */
+export type Inspector = (
+  open: readonly { readonly path: string; readonly db: DatabaseSync }[],
+  data: unknown,
+) => unknown;
+
 /** A job. */
 export type Job =
   | {
@@ -22,6 +39,8 @@ export type Job =
     readonly sources: readonly Source[];
     readonly check: Check;
     readonly timeoutMs: number;
+    /** A look of the caller's own, when SQLite's checks have passed. */
+    readonly look?: Look | undefined;
     /** Not zero: stop. */
     readonly stop: Int32Array;
   }
@@ -52,6 +71,8 @@ export interface Snapshot {
   readonly taken: readonly Taken[];
   /** Whether nothing was committed to any of them between the first and the last read transaction's begin. */
   readonly exact: boolean;
+  /** What the caller's look gave. */
+  readonly seen?: unknown;
 }
 
 /** What the other side says. */

@@ -19,6 +19,18 @@ export interface Return {
   readonly check: Check;
   /** How long to wait for a lock, in milliseconds. */
   readonly timeoutMs: number;
+  /** The caller's own look at the staged databases, when SQLite's checks have passed: what it throws takes all back. */
+  readonly look?: ((staged: readonly StagedDatabase[]) => Promise<void>) | undefined;
+}
+
+/** A restored database that has not taken its place yet. */
+export interface StagedDatabase {
+  /** Stored path. */
+  readonly path: string;
+  /** Where it waits. */
+  readonly staged: string;
+  /** Where it will stand. */
+  readonly target: string;
 }
 
 /**
@@ -29,9 +41,13 @@ export async function restore(files: Files, context: Context, options: Return): 
   const paths: string[] = [];
   const seen: Files = { ...files, entries: () => noting(files, paths) };
   const inspect: Inspect = async (placed) => {
-    const spots = paths.flatMap((path) => placed(path) ?? []);
+    const spots = paths.flatMap((path) => {
+      const spot = placed(path);
+      return spot ? [{ path, ...spot }] : [];
+    });
     const staged = spots.map(({ staged }) => staged);
     await perform({ kind: "check", paths: staged, check: options.check }, context.signal);
+    await options.look?.(spots);
     if (context.want.conflict === "skip") return;
     for (const { target } of spots) await vacate(target, context, options.timeoutMs);
   };

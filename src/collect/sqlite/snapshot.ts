@@ -11,7 +11,15 @@ import { statfsSync, unlinkSync } from "node:fs";
 import { dirname } from "node:path";
 import { backup, type DatabaseSync } from "node:sqlite";
 import { checkKeys, checkPages } from "./check.ts";
-import { type Job, type Snapshot, SnapshotError, type Source, type Taken } from "./job.ts";
+import {
+  type Inspector,
+  type Job,
+  type Look,
+  type Snapshot,
+  SnapshotError,
+  type Source,
+  type Taken,
+} from "./job.ts";
 import { number, openSource, said, text } from "./open.ts";
 
 /** Attempts at a moment when no database was committed to between the first and the last begin. */
@@ -39,10 +47,19 @@ export async function snapshot(
     }
     copied();
     const taken = job.sources.map((source, i): Taken => examine(open[i]!, source, job, cut.times[i]!));
-    return { taken, exact: cut.exact };
+    return { taken, exact: cut.exact, seen: job.look && await lookInto(job.look, job.sources, open) };
   } finally {
     for (const db of open) db.close();
   }
+}
+
+async function lookInto(
+  { module, here, data }: Look,
+  sources: readonly Source[],
+  open: readonly DatabaseSync[],
+): Promise<unknown> {
+  const look = here ?? (await import(module) as { readonly look: Inspector }).look;
+  return await look(sources.map(({ path }, i) => ({ path, db: open[i]! })), data);
 }
 
 /** Begins a read transaction on every database, if it can at one moment for all. */
