@@ -25,8 +25,11 @@ export interface Reader {
 export interface Body {
   /** Starts reading from the first byte. */
   readonly read: () => Bytes;
-  /** Opens for ranged reads; absent where only a full read is possible. */
-  readonly open?: (() => Promise<Reader>) | undefined;
+  /**
+   * Opens for ranged reads; absent, or gives undefined, where only a full read is possible. What is read by ranges is proven by nothing
+   * but the digests of what it holds: the digest and signature of the whole are checked by `read` alone.
+   */
+  readonly open?: (() => Promise<Reader | undefined>) | undefined;
 }
 
 /** What a collected thing is. Anything else (devices, sockets, pipes) is never stored and never restored. */
@@ -124,8 +127,17 @@ export type Facts = () => FactSheet;
 export interface Files {
   /** The noun. */
   readonly kind: "files";
-  /** The entries in walk order; iterated once. Ends only when the source is proven complete. */
-  readonly entries: () => AsyncIterable<Entry>;
+  /**
+   * The entries in walk order; iterated once. Ends only when the source is proven complete. On the way back `wanted` allows to leave out
+   * entries it is false for, other than folders: what is left is then read by ranges where that is possible and less work.
+   */
+  readonly entries: (wanted?: (path: string) => boolean) => AsyncIterable<Entry>;
+  /**
+   * On the way back: one entry, read by ranges. Its body fails, before its last bytes, unless it has the digest that the receipt binds.
+   * Undefined where only a full read is possible; absent when there is no index. Throws NotFoundError when the index does not have the
+   * path, IntegrityError when index and receipt do not agree.
+   */
+  readonly find?: ((path: string) => Promise<Entry | undefined>) | undefined;
   /** Facts of the collectors. */
   readonly facts: Facts;
   /** What may be recorded only in the sealed index, because it holds names: root paths, names behind warnings. */
@@ -461,6 +473,16 @@ export interface Shelf {
   readonly seals?: readonly Seal[] | undefined;
   /** What every backup must be, as upload's `require` pins it. */
   readonly require?: Requirements | "none" | undefined;
+  /** When a lease kept as an object is renewed, and when it counts as abandoned. Default: 10 and 60 seconds. */
+  readonly lease?: LeaseTimes | undefined;
+}
+
+/** Times of a lease kept as an object, in milliseconds; the expiry is at least two heartbeats. */
+export interface LeaseTimes {
+  /** How often its holder renews it. */
+  readonly heartbeatMs: number;
+  /** How long it must stay unchanged for another run to take it over. */
+  readonly expiryMs: number;
 }
 
 /** What an operator demands of every backup, when it is made and when it is read. What is broken is an IntegrityError. */

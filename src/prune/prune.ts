@@ -63,7 +63,14 @@ async function pruneStore(
     );
   }
   const { run, signal, log, wait } = context;
-  const lease = await acquireLease(store, shelf.name, { run, signal, log, wait });
+  const lease = await acquireLease(store, shelf.name, {
+    run,
+    signal,
+    log,
+    wait,
+    action: "prune",
+    ...shelf.lease,
+  });
   try {
     const before = await readCatalog(store, shelf);
     await sweep(store, before, await readLedger(store, shelf, before), context, Infinity);

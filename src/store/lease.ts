@@ -6,7 +6,7 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { BusyError, messageOf, StoreError } from "../errors.ts";
-import type { Log, Store } from "../stage.ts";
+import type { LeaseTimes, Log, Store } from "../stage.ts";
 import { codeOf } from "./folder.ts";
 import { decodeHolder, describeSelf, encodeHolder, type Holder, holderPhrase } from "./holder.ts";
 import { LEASE_SUFFIX } from "./key.ts";
@@ -80,11 +80,7 @@ export interface LeasePlan {
 export async function acquireLease(store: Store, name: string, options: LeaseOptions): Promise<Lease> {
   const { run, heartbeatMs = 10_000, expiryMs = 60_000, wait = false, action = "back up", signal, log } =
     options;
-  if (!(heartbeatMs > 0 && expiryMs >= 2 * heartbeatMs)) {
-    throw new RangeError(
-      `Cannot use a lease renewed every ${heartbeatMs} ms that expires after ${expiryMs} ms`,
-    );
-  }
+  checkLease({ heartbeatMs, expiryMs });
   const pollMs = Math.min(1000, heartbeatMs / 2);
   const plan = { store, key: name + LEASE_SUFFIX, run, wait, signal, log, heartbeatMs, expiryMs };
   let attempt = store.lock ? leaseByLock(plan, store.lock) : leaseByObject(plan);
@@ -105,6 +101,16 @@ export async function acquireLease(store: Store, name: string, options: LeaseOpt
     told = true;
     await pause(pollMs, signal);
   }
+}
+
+/** Throws RangeError unless the expiry is at least two heartbeats; gives the times back. */
+export function checkLease<T extends LeaseTimes | undefined>(times: T): T {
+  if (times && !(times.heartbeatMs > 0 && times.expiryMs >= 2 * times.heartbeatMs)) {
+    throw new RangeError(
+      `Cannot use a lease renewed every ${times.heartbeatMs} ms that expires after ${times.expiryMs} ms`,
+    );
+  }
+  return times;
 }
 
 function leaseByLock(plan: LeasePlan, lock: NonNullable<Store["lock"]>): TryLease {

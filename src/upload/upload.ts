@@ -4,18 +4,30 @@
  *
  * @module
  */
-import { realpathSync } from "node:fs";
 import { newestComplete, readCatalog } from "../catalog.ts";
-import { BusyError, ConfigError, ExistsError, IntegrityError, messageOf, StoreError } from "../errors.ts";
+import { ExistsError, IntegrityError, messageOf, StoreError } from "../errors.ts";
 import { formatBytes } from "../bytes.ts";
 import { type Ledger, lostHeads, readLedger, readReceipt } from "../ledger.ts";
 import { checkName, formatTime, standardNaming } from "../name.ts";
 import { checkRequirements, requireOnCreate } from "../policy.ts";
 import type { BackupReceipt } from "../receipt.ts";
-import type { Context, Naming, Requirements, Sealed, Shelf, Signer, Stage, Store, Stored } from "../stage.ts";
-import { acquireLease, type Lease } from "../store/lease.ts";
+import type {
+  Context,
+  LeaseTimes,
+  Naming,
+  Requirements,
+  Sealed,
+  Shelf,
+  Signer,
+  Stage,
+  Store,
+  Stored,
+} from "../stage.ts";
+import { checkLease } from "../store/lease.ts";
+import type { Opened, Target } from "./commit.ts";
 import { download } from "./download.ts";
-import { type Opened, type Target, writeBackup } from "./write.ts";
+import { checkFolders, leaseAll, releaseAll } from "./leases.ts";
+import { writeBackup } from "./write.ts";
 import { sweep } from "../sweep.ts";
 
 /** Where backups go, and what they are called. */
@@ -30,6 +42,8 @@ export interface UploadOptions {
   readonly require?: Requirements | "none" | undefined;
   /** Age in milliseconds after which the remains of a run that died are swept. Default: 24 hours. */
   readonly graceMs?: number | undefined;
+  /** Times of the lease where the store has no locks (buckets). Default: renewed every 10 seconds, abandoned after 60. */
+  readonly lease?: LeaseTimes | undefined;
 }
 
 /**
@@ -45,7 +59,13 @@ export function upload(options: UploadOptions): Stage<Sealed, Stored> {
   const twice = urls.find((url, i) => urls.indexOf(url) !== i);
   if (twice !== undefined) throw new TypeError(`Cannot upload: the store ${twice} is given twice`);
   checkRequirements(options.require);
-  const shelf: Shelf = { name: checkName(options.name), stores, naming, require: options.require };
+  const shelf: Shelf = {
+    name: checkName(options.name),
+    stores,
+    naming,
+    require: options.require,
+    lease: checkLease(options.lease),
+  };
   return {
     name: "upload",
     verb: "upload",
@@ -59,7 +79,7 @@ async function store(sealed: Sealed, context: Context, bare: Shelf, graceMs: num
   const shelf: Shelf = sealed.seals ? { ...bare, seals: sealed.seals } : bare;
   requireOnCreate(shelf, sealed);
   checkFolders(shelf.stores);
-  const { leases, waited, refused } = await lease(context, shelf);
+  const { leases, waited, refused } = await leaseAll(context, shelf);
   try {
     const id = await chooseId(sealed, context, shelf, waited);
     const signatures = await openSigners(sealed.signers, id);
@@ -67,7 +87,7 @@ async function store(sealed: Sealed, context: Context, bare: Shelf, graceMs: num
     for (const store of shelf.stores) {
       const target = await openTarget(store, id, context, shelf, graceMs);
       target.error ??= refused.get(store);
-      targets.push(target);
+      targets.push({ ...target, lost: leases.get(store)?.lost });
     }
     if (targets.every((target) => target.error)) throw failure(targets);
     await writeBackup({ id, shelf, sealed, signatures, targets, context });
@@ -79,37 +99,7 @@ async function store(sealed: Sealed, context: Context, bare: Shelf, graceMs: num
     }
     return { kind: "stored", id, shelf, copies, failures };
   } finally {
-    for (const lease of leases.reverse()) await lease.release();
-  }
-}
-
-/** Takes the lease of every target, always in the same order, so that two runs cannot wait for each other. */
-async function lease(
-  context: Context,
-  shelf: Shelf,
-): Promise<{ leases: Lease[]; waited: boolean; refused: Map<Store, Error> }> {
-  const leases: Lease[] = [];
-  const refused = new Map<Store, Error>();
-  let waited = false;
-  const options = { run: context.run, signal: context.signal, log: context.log };
-  try {
-    for (const store of shelf.stores.toSorted((a, b) => a.url < b.url ? -1 : 1)) {
-      try {
-        leases.push(await acquireLease(store, shelf.name, options));
-      } catch (error) {
-        if (!(error instanceof BusyError)) {
-          refused.set(store, error as Error); // this target fails, the others go on
-          continue;
-        }
-        if (!context.wait) throw error;
-        waited = true;
-        leases.push(await acquireLease(store, shelf.name, { ...options, wait: true }));
-      }
-    }
-    return { leases, waited, refused };
-  } catch (error) {
-    for (const lease of leases.reverse()) await lease.release();
-    throw error;
+    await releaseAll(leases);
   }
 }
 
@@ -186,23 +176,6 @@ async function readBefore(store: Store, id: string, shelf: Shelf): Promise<Backu
   } catch (error) {
     if (error instanceof IntegrityError) return undefined; // told by sayEvidence
     throw error;
-  }
-}
-
-/** Two targets that are one folder would wait for each other's lease. */
-function checkFolders(stores: readonly Store[]): void {
-  const seen = new Map<string, string>();
-  for (const { folder, url } of stores) {
-    let real: string;
-    try {
-      if (folder === undefined) continue;
-      real = realpathSync(folder);
-    } catch {
-      continue; // not there yet
-    }
-    const other = seen.get(real);
-    if (other !== undefined) throw new ConfigError(`Cannot upload: ${other} and ${url} are the same folder`);
-    seen.set(real, url);
   }
 }
 

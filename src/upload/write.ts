@@ -7,50 +7,12 @@
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { readAll, text, utf8, watch } from "../bytes.ts";
-import { INDEX, INTENT, RECEIPT } from "../catalog.ts";
-import { ExistsError, StoreError } from "../errors.ts";
-import { type Head, headOf, type Ledger, remember } from "../ledger.ts";
-import { type BackupReceipt, encodeReceipt } from "../receipt.ts";
-import type { Bytes, Context, FactSheet, Sealed, Shelf, Signature, Signer, Store, U8 } from "../stage.ts";
+import { INDEX, INTENT } from "../catalog.ts";
+import { StoreError } from "../errors.ts";
+import type { Bytes, FactSheet, U8 } from "../stage.ts";
+import { commit, create, type Job, makeReceipt, type StoredObject, type Target } from "./commit.ts";
 import { restoreText } from "./restore_text.ts";
 import { tee } from "./tee.ts";
-
-/** One target of a run, and how far it has come. */
-export interface Target {
-  /** Where. */
-  readonly store: Store;
-  /** Its ledger before this run. */
-  readonly ledger: Ledger | undefined;
-  /** The receipt of the backup before this one, where there is one that can be read. */
-  readonly before?: BackupReceipt | undefined;
-  /** Keys that this run has created, in order. */
-  readonly written: string[];
-  /** Why it failed; nothing more is written to it. */
-  error?: Error | undefined;
-  /** The receipt, once it is there. */
-  receipt?: U8 | undefined;
-}
-
-/** A signer at work; without a signature it needs nothing but the digest. */
-export interface Opened {
-  readonly signer: Signer;
-  readonly signature: Signature | undefined;
-}
-
-interface Job {
-  readonly id: string;
-  readonly shelf: Shelf;
-  readonly sealed: Sealed;
-  readonly signatures: readonly Opened[];
-  readonly targets: readonly Target[];
-  readonly context: Context;
-}
-
-interface StoredObject {
-  readonly suffix: string;
-  readonly bytes: number;
-  readonly sha256: string;
-}
 
 /** Writes the backup; a target that fails is cleaned up and carries its error, the others go on. */
 export async function writeBackup(job: Job): Promise<void> {
@@ -107,17 +69,6 @@ async function putAll(job: Job, key: string, bytes: U8): Promise<void> {
       await create(target, key, bytes, job.context.signal);
     })
   ));
-}
-
-/** Creates an object, and notes that it is this run's to remove; what stood there before is not. */
-async function create(target: Target, key: string, body: Bytes | U8, signal?: AbortSignal): Promise<void> {
-  target.written.push(key);
-  try {
-    await target.store.put(key, body, { ifAbsent: true, signal });
-  } catch (error) {
-    if (error instanceof ExistsError) target.written.pop();
-    throw error;
-  }
 }
 
 /** Streams one object to every target that still stands, digesting on the way. */
@@ -183,65 +134,6 @@ function sayOtherKeys({ targets, context }: Job, facts: FactSheet): void {
     }, this one goes to ` +
       `${mine.join(", ")}. If you did not change keys, find the old one now`,
   );
-}
-
-/** Makes the backup visible in one target. */
-async function commit(
-  job: Job,
-  target: Target,
-  make: (parents: string[]) => BackupReceipt,
-): Promise<void> {
-  const { id, shelf, sealed, context } = job;
-  context.signal.throwIfAborted();
-  const parents = (target.ledger?.heads ?? []).map((head) => head.sha256).sort();
-  const receipt = encodeReceipt(make(parents));
-  for (const signer of sealed.signers.filter((signer) => signer.authenticates)) {
-    const signature = await signer.begin(id + RECEIPT);
-    signature.add(receipt);
-    await create(target, id + RECEIPT + signer.suffix, await signature.end());
-  }
-  await create(target, id + RECEIPT, receipt);
-  target.receipt = receipt;
-  const head: Head = headOf(id, receipt);
-  const ledger = target.ledger ??
-    { base: undefined, unreadable: [], gone: new Set(), nodes: [], heads: [], unproven: [] };
-  const nodes = [...ledger.nodes, { ...head, parents }];
-  await remember(context.state, target.store, shelf, { ...ledger, nodes }, [head]);
-}
-
-function makeReceipt(
-  job: Job,
-  objects: readonly StoredObject[],
-  facts: FactSheet,
-  completedAt: string,
-  parents: string[],
-): BackupReceipt {
-  const { id, shelf, sealed, context } = job;
-  if (!facts.contents) throw new TypeError("Cannot write a receipt: the archive stage gave no contents");
-  const signer = sealed.signers.find((signer) => signer.identity)?.identity;
-  const parsed = shelf.naming.parse(id);
-  return {
-    schema: "holdfast.receipt.v1",
-    event: "backup",
-    name: shelf.name,
-    id,
-    run: context.run,
-    parents,
-    createdAt: (parsed?.time ?? context.now).toISOString(),
-    completedAt,
-    outcome: "complete",
-    objects: objects.map((object) => ({ ...object })),
-    stages: facts.stages.map((stage) => ({
-      verb: stage.verb,
-      tool: stage.tool,
-      ...(stage.options ? { options: { ...stage.options } } : {}),
-    })),
-    contents: { ...facts.contents },
-    sources: facts.sources.map((source) => ({ ...source, facts: { ...source.facts } })),
-    recipients: [...facts.recipients ?? []],
-    warnings: { ...context.warnings() },
-    ...(signer === undefined ? {} : { signer }),
-  };
 }
 
 /** Writes `<name>.RESTORE.txt` where it is missing or says something else. */
