@@ -22,7 +22,7 @@ export interface Pool {
 export interface PoolOptions {
   /** Most workers. Default: one per core, at most 4; none on a single core. */
   readonly workers?: number | undefined;
-  /** Bytes (the larger of both sides of a job) done on the calling thread before workers start. Default 8 MiB. */
+  /** Bytes (the larger of both sides of a job) done on the calling thread before workers start. Default 2 MiB. */
   readonly inlineBytes?: number | undefined;
   /** Wait for a worker that is starting, instead of packing on this thread meanwhile. Default false. */
   readonly awaitStart?: boolean | undefined;
@@ -32,6 +32,9 @@ export interface PoolOptions {
 
 /** Jobs a worker may hold: one it works on and one that waits. */
 const JOBS_PER_HAND = 2;
+
+/** Jobs in a row that met only busy workers, before another worker is started. */
+const PRESSED = 4;
 
 /** One worker and the jobs it has, in order: a worker answers in the order it was asked. */
 interface Hand {
@@ -44,20 +47,25 @@ interface Hand {
 
 /** Makes a pool; nothing is started. Workers need `--allow-read` of this folder; without it all work is done inline. */
 export function createPool(options: PoolOptions = {}): Pool {
-  const { inlineBytes = 8 * 1024 * 1024, url = new URL("./worker.ts", import.meta.url) } = options;
+  const { inlineBytes = 2 * 1024 * 1024, url = new URL("./worker.ts", import.meta.url) } = options;
   const size = options.workers ?? defaultWorkers();
   const hands: Hand[] = [];
   let state: "inline" | "workers" | "closed" = "inline";
   let seen = 0;
+  let pressed = 0;
 
   async function run(job: Job): Promise<U8> {
     seen += Math.max(job.bytes.length, job.op === "unzstd" ? job.value : 0);
     if (state === "inline" && size > 0 && seen > inlineBytes && mayLoad(url)) {
       state = "workers";
       hands.push(hire(url));
-    } else if (state === "workers" && hands.length < size && hands.every(isBusy)) {
-      // Another one only when there is work for it: a start costs as much as packing 10 MiB.
-      hands.push(hire(url));
+    } else if (state === "workers" && hands.length < size) {
+      // Another one only when there is work for it, and not for a moment: a start costs as much as packing 10 MiB.
+      pressed = hands.every(isBusy) ? pressed + 1 : 0;
+      if (pressed === PRESSED) {
+        pressed = 0;
+        hands.push(hire(url));
+      }
     }
     let hand = idlest(hands);
     while (!hand && options.awaitStart && hands.some(isStarting)) {
