@@ -48,6 +48,7 @@ export { restore, type RestoreOptions, type RestoreResult } from "./src/restore.
 export { list, type ListItem } from "./src/list.ts";
 export { verify, type VerifyOptions, type VerifyResult } from "./src/verify.ts";
 export { drill, type DrillOptions, type DrillResult } from "./src/drill.ts";
+export type { Phases } from "./src/phases.ts";
 export { cat } from "./src/cat.ts";
 export { type CheckOptions, checkProven, type EntryProof, prove } from "./src/prove.ts";
 export { sinceLastBackup, type SinceOptions } from "./src/since.ts";

@@ -189,9 +189,10 @@ export async function record(
   context: Context,
   event: "verify" | "drill",
   facts: Record<string, unknown>,
+  outcome: "complete" | "failed" = "complete",
 ): Promise<void> {
   try {
-    await append(stored, context, event, facts);
+    await append(stored, context, event, facts, outcome);
   } catch (error) {
     if (!findError(error, StoreError) && !findError(error, KeyError)) throw error;
     context.log.warn("record", `The ${event} of "${stored.id}" could not be recorded: ${messageOf(error)}`);
@@ -203,6 +204,7 @@ async function append(
   context: Context,
   event: "verify" | "drill",
   facts: Record<string, unknown>,
+  outcome: "complete" | "failed",
 ): Promise<void> {
   const copy = stored.copies[0]!;
   await appendEvent(copy.store, stored.shelf, context, event, (id, parents) => ({
@@ -214,7 +216,7 @@ async function append(
     parents: [...parents],
     createdAt: context.now.toISOString(),
     completedAt: new Date().toISOString(),
-    outcome: "complete",
+    outcome,
     subject: { id: stored.id, sha256: sha256(copy.receipt) },
     facts,
   }));

@@ -43,6 +43,7 @@ type Metavar =
   | "PROGRAM"
   | "DURATION"
   | "ZONE"
+  | "TEXT"
   | "PATH";
 
 /** A text; the shell completes what is a path. */

@@ -4,20 +4,15 @@
  * @module
  */
 import { object } from "@optique/core/constructs";
+import { message } from "@optique/core/message";
+import { optional } from "@optique/core/modifiers";
+import { argument } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
 import { formatBytes } from "../bytes.ts";
 import { type Command, command } from "../cli.ts";
-import { drill } from "../drill.ts";
+import { drill, type DrillResult } from "../drill.ts";
 import { messageOf } from "../errors.ts";
-import {
-  allArg,
-  idArgument,
-  keyArgs,
-  outputArgs,
-  planArgs,
-  shelfArgs,
-  textOption,
-  textOptions,
-} from "./args.ts";
+import { allArg, keyArgs, outputArgs, planArgs, shelfArgs, textOption, textOptions } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
@@ -28,21 +23,26 @@ import { safe } from "./terminal.ts";
 /** The command. */
 export const drillCommand: Command = command({
   name: "drill",
-  usage: "[ID|latest] [OPTION...]",
+  usage: "[ID|latest|older] [OPTION...]",
   brief:
-    "Proves that a backup restores: into a scratch folder, with your own assertion, and with a flipped bit that must fail.",
+    "Proves that backups restore: into a scratch folder, with your own assertion, and with a flipped bit that must fail.",
   about: [
-    "Standard output: a line a backup. --json: an object with plan, id, rtoMs, rpoMs, entries, bytes, asserted. Success is recorded, " +
-    "and prune never removes the newest backup that has one.",
+    "Without an ID: the newest backup, and one older one by chance. Standard output: a line a backup. --json: an object with plan, id, " +
+    "which (newest, older), rtoMs, phases (find, fetch, verify, decrypt, extract, start, check: milliseconds), rpoMs, entries, bytes, " +
+    "storedBytes, asserted. The outcome is recorded in the store; prune never removes the newest backup that has passed one.",
     "The assertion runs in the restored tree, without a shell; its exit code counts. A plan names it as drill = { assert = [...] }.",
   ],
   examples: [
     "deno task drill",
     "deno task drill latest --assert test --assert -s --assert documents/accounts.db",
     "deno task drill --config /etc/holdfast/backup.toml --all --json",
+    "deno task drill latest --note 'Q4, restored on the spare machine'",
   ],
   parser: object({
-    id: idArgument("ID|latest", "The backup's file name, or the newest"),
+    id: optional(argument(string({ metavar: "ID|latest|older" }), {
+      description:
+        message`The backup's file name, the newest, or an older one by chance. Default: both of these`,
+    })),
     assert: textOptions(
       "--assert",
       "PROGRAM",
@@ -53,6 +53,7 @@ export const drillCommand: Command = command({
       "DIR",
       "Where to restore to. Default: the plan's, else the folder for temporary files",
     ),
+    note: textOption("--note", "TEXT", "A remark for the drill's receipt; never a secret"),
     ...planArgs,
     ...allArg,
     ...shelfArgs,
@@ -60,31 +61,37 @@ export const drillCommand: Command = command({
     ...outputArgs,
   }),
   run: async (args, cli) => {
-    await refusePath(args.id, "drill", args, cli);
-    const id = args.id === "latest" ? undefined : args.id;
-    const choices = await chooseShelves(args, cli, { id });
+    const named = args.id === undefined || args.id === "latest" || args.id === "older" ? undefined : args.id;
+    if (named !== undefined) await refusePath(named, "drill", args, cli);
+    const choices = await chooseShelves(args, cli, { id: named });
     const failed = (plan: string, error: unknown, exitCode: number): void => {
       if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
     };
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(args.quiet);
       options.note(`Drilling "${job.name}" in ${whereOf(job)}`);
-      const result = await drill(job.plan, {
-        ...options,
-        id: args.id,
-        assert: args.assert.length > 0 ? args.assert : job.drill.assert,
-        scratch: args.scratch === undefined ? job.drill.scratch : fromCaller(args.scratch, cli.folder),
-      });
-      cli.clear();
-      if (args.json) cli.terminal.out(JSON.stringify({ plan: job.name, ...result }));
-      else {
-        cli.terminal.out(
-          `${safe(result.id)}  restored ${formatEntries(result.entries)}, ${formatBytes(result.bytes)}  ` +
-            `RTO ${formatSeconds(result.rtoMs / 1000)}  RPO ${formatSeconds(result.rpoMs / 1000)}  ` +
-            `assertion: ${result.asserted ? "passed" : "none"}`,
-        );
+      const ids = [args.id ?? "latest"];
+      for (const id of ids) {
+        const result = await drill(job.plan, {
+          ...options,
+          id,
+          note: args.note,
+          assert: args.assert.length > 0 ? args.assert : job.drill.assert,
+          scratch: args.scratch === undefined ? job.drill.scratch : fromCaller(args.scratch, cli.folder),
+        });
+        if (args.id === undefined && id === "latest" && result.others > 0) ids.push("older");
+        cli.clear();
+        cli.terminal.out(args.json ? JSON.stringify({ plan: job.name, ...result }) : lineOf(result));
       }
       return options.warned() > 0 ? EXIT.warnings : EXIT.complete;
     }, failed);
   },
 });
+
+function lineOf({ id, which, entries, bytes, rtoMs, rpoMs, phases, asserted }: DrillResult): string {
+  const spent = Object.entries(phases).filter(([, ms]) => ms > 0)
+    .map(([phase, ms]) => `${phase} ${formatSeconds(ms / 1000)}`).join(", ");
+  return `${safe(id)}  ${which}: restored ${formatEntries(entries)}, ${formatBytes(bytes)}  ` +
+    `RTO ${formatSeconds(rtoMs / 1000)} (${spent})  RPO ${formatSeconds(rpoMs / 1000)}  ` +
+    `assertion: ${asserted ? "passed" : "none"}`;
+}
