@@ -116,11 +116,13 @@ async function* blocks(
 ): AsyncGenerator<Unit> {
   const input = createInput(source);
   for (let count = 0;; count++) {
+    const from = performance.now();
     const block = await input.block(recipe.blockBytes);
+    const madeMs = performance.now() - from;
     const size = block.length;
     if (size === 0 && count > 0) return;
     sizes.push(size);
-    const bytes = pool.run({ op: recipe.tool, bytes: block, value: recipe.level });
+    const bytes = pool.run({ op: recipe.tool, bytes: block, value: recipe.level }, madeMs);
     yield { weight: recipe.blockBytes, bytes };
     if (size < recipe.blockBytes) return;
   }

@@ -12,8 +12,11 @@ import type { Answer } from "./worker.ts";
 export interface Pool {
   /** Most workers it starts; 0 means that all work is done on the calling thread. */
   readonly size: number;
-  /** Does a job; `job.bytes` may be gone afterwards. Rejects with the error of the job, or of the worker. */
-  readonly run: (job: Job) => Promise<U8>;
+  /**
+   * Does a job; `job.bytes` may be gone afterwards. Rejects with the error of the job, or of the worker. `madeMs`: how long this
+   * thread took to make the job, where that is work worth a core of its own; default 0.
+   */
+  readonly run: (job: Job, madeMs?: number) => Promise<U8>;
   /** Ends all workers; jobs under way are rejected. */
   readonly close: () => void;
 }
@@ -49,19 +52,26 @@ interface Hand {
 export function createPool(options: PoolOptions = {}): Pool {
   const { inlineBytes = 2 * 1024 * 1024, url = new URL("./worker.ts", import.meta.url) } = options;
   const size = options.workers ?? defaultWorkers();
+  const cores = options.workers === undefined ? navigator.hardwareConcurrency : Infinity;
   const hands: Hand[] = [];
   let state: "inline" | "workers" | "closed" = "inline";
   let seen = 0;
   let pressed = 0;
+  let last = performance.now();
 
-  async function run(job: Job): Promise<U8> {
+  async function run(job: Job, madeMs = 0): Promise<U8> {
+    const now = performance.now();
+    const sinceLast = now - last;
+    last = now;
     seen += Math.max(job.bytes.length, job.op === "unzstd" ? job.value : 0);
     if (state === "inline" && size > 0 && seen > inlineBytes && mayLoad(url)) {
       state = "workers";
       hands.push(hire(url));
     } else if (state === "workers" && hands.length < size) {
-      // Another one only when there is work for it, and not for a moment: a start costs as much as packing 10 MiB.
-      pressed = hands.every(isBusy) ? pressed + 1 : 0;
+      // Another one only when there is work for it, and not for a moment: a start costs as much as packing 10 MiB. Where it would
+      // take the core of a thread that is busy itself, all get slower.
+      const room = hands.length + 1 < cores || madeMs < sinceLast / 2;
+      pressed = room && hands.every(isBusy) ? pressed + 1 : 0;
       if (pressed === PRESSED) {
         pressed = 0;
         hands.push(hire(url));
