@@ -66,6 +66,23 @@ export async function readReceipt(
   return { bytes, receipt };
 }
 
+/**
+ * Reads a receipt that carries every signature the plan asks for, or that this host remembers as a head. Throws NotFoundError, or
+ * IntegrityError when it is malformed, claims another place, or is not signed as it must be.
+ */
+export async function provenReceipt(
+  store: Store,
+  id: string,
+  shelf: Shelf,
+  state: State,
+): Promise<{ bytes: U8; receipt: Receipt }> {
+  const read = await readReceipt(store, id, shelf);
+  const seen = new Set((await recall(state, store, shelf))?.heads.map((head) => head.sha256));
+  const prove = prover(shelf, (id) => receiptKey(id, shelf), store, seen);
+  if (!await prove.check(id, read.bytes)) throw new IntegrityError(prove.unproven[0]!.why);
+  return read;
+}
+
 /** The key of a receipt: an event's id is its key. */
 function receiptKey(id: string, shelf: Shelf): string {
   return shelf.naming.parse(id) ? id + RECEIPT : id;

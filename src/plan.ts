@@ -12,6 +12,7 @@ import { passphraseFrom, readIdentities, readPassphrase, readRecipients } from "
 import { natsAuth } from "./config/nats.ts";
 import { openpgpStage, signStage } from "./config/seal.ts";
 import { suggest } from "./config/words.ts";
+import { monitor } from "./monitor.ts";
 import * as encrypt from "./encrypt/mod.ts";
 import { ConfigError, messageOf } from "./errors.ts";
 import { pipeline } from "./pipeline.ts";
@@ -102,9 +103,10 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
     at(["upload"], () => upload({ name: plan.name ?? name, to: stores, require: plan.require })),
   );
   if (plan.prune) stored = stored.pipe(at(["prune"], () => prune(plan.prune as Policy)));
+  const { health } = plan;
   return {
     name,
-    plan: stored,
+    plan: at(["health"], () => monitor(stored, { health })),
     hooks: plan.hooks ?? {},
     drill: plan.drill ?? {},
     file: config.file,

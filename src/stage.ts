@@ -280,6 +280,14 @@ export interface ByteRange {
   readonly end: number;
 }
 
+/** An upload that was begun and neither completed nor aborted. */
+export interface UnfinishedUpload {
+  /** The key it is for. */
+  readonly key: string;
+  /** When it began, by the store's clock. */
+  readonly begun: Date;
+}
+
 /** A place that keeps objects. Every sentence below is a test in `test/contract/`, passed by every store. */
 export interface Store {
   /** Where it is, as an absolute path or URL without secrets: what a run prints. */
@@ -301,6 +309,11 @@ export interface Store {
   readonly delete: (key: string) => Promise<void>;
   /** Why the store keeps an object whatever it is told (a lock, a hold), where there is such a thing; undefined: it does not. */
   readonly retained?: ((key: string) => Promise<string | undefined>) | undefined;
+  /**
+   * Uploads that were begun and neither completed nor aborted, which a listing does not show; undefined where that may not be
+   * asked. Absent where there is no such thing.
+   */
+  readonly unfinished?: (() => Promise<readonly UnfinishedUpload[] | undefined>) | undefined;
   /** Free space in bytes, where the store can tell. */
   readonly space?: (() => Promise<number | undefined>) | undefined;
   /**

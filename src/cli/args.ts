@@ -44,6 +44,7 @@ type Metavar =
   | "DURATION"
   | "ZONE"
   | "TEXT"
+  | "SHARE"
   | "PATH";
 
 /** A text; the shell completes what is a path. */

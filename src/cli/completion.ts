@@ -17,6 +17,7 @@ import { catCommand } from "./cat.ts";
 import { configCommand } from "./config.ts";
 import { drillCommand } from "./drill.ts";
 import { EXIT } from "./exit.ts";
+import { healthCommand } from "./health.ts";
 import { keygenCommand } from "./keygen.ts";
 import { listCommand } from "./list.ts";
 import { proveCommand } from "./prove.ts";
@@ -77,6 +78,7 @@ function everyCommand() {
     sub(restoreCommand),
     sub(pruneCommand),
     sub(drillCommand),
+    sub(healthCommand),
     sub(catCommand),
     sub(proveCommand),
     sub(keygenCommand),

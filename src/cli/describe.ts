@@ -20,9 +20,9 @@ export function describeJob(job: Job): string[] {
   else line("stages", job.plan.stages.map(({ name }) => name).join(" | "));
   line("upload", whereOf(job));
   for (
-    const [key, value] of [["prune", config?.prune], ["hooks", config?.hooks], [
-      "drill",
-      config?.drill,
+    const [key, value] of [["prune", config?.prune], ["hooks", config?.hooks], ["drill", config?.drill], [
+      "health",
+      config?.health,
     ]] as const
   ) {
     if (value) line(key, words(value));

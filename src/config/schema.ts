@@ -55,6 +55,13 @@ const prune = table({
   pins: v.optional(texts),
   timezone: v.optional(text),
 });
+const health = table({
+  maxAge: v.optional(text),
+  maxDrillAge: v.optional(text),
+  sizeShare: v.optional(number),
+  maxRunTime: v.optional(text),
+  maxKeyAge: v.optional(text),
+});
 const inline = (key: string, use: string): string =>
   `a secret must not stand in a configuration. Put it in a file only its owner can read and write ${use} = "FILE" instead of ${key}`;
 
@@ -86,6 +93,7 @@ export function planSchema(folder: string) {
     }),
     prune: v.optional(prune),
     hooks: v.optional(hooks),
+    health: v.optional(health),
     drill: v.optional(table({ assert: v.optional(argv), scratch: v.optional(path) })),
   }, {
     collect: 'is missing: say what to back up, such as collect = { files = ["/srv/app"] }',

@@ -15,7 +15,7 @@ import { lifecycleOf, policyOf } from "./s3/policy.ts";
 import { purge } from "./s3/purge.ts";
 import { look } from "./s3/look.ts";
 import { read } from "./s3/read.ts";
-import { type S3Survey, survey, sweepUploads } from "./s3/survey.ts";
+import { type S3Survey, survey, sweepUploads, unfinished } from "./s3/survey.ts";
 import { write } from "./s3/write.ts";
 
 export type { S3Credentials, S3Encryption, S3ObjectLock, S3Options } from "./s3/options.ts";
@@ -70,6 +70,7 @@ export function s3(options: S3Options): S3Store {
     list: (prefix = "") => list(bucket, prefix),
     delete: (key) => remove(bucket, key),
     retained: async (key) => (await look(bucket, key))?.retained,
+    unfinished: () => unfinished(bucket),
     survey: () => survey(bucket),
     purge: (folder) => purge(bucket, folder),
     policy: (policyOptions = {}) => policyOf(settings, policyOptions),

@@ -7,6 +7,7 @@ import { catCommand } from "../../src/cli/cat.ts";
 import { completionCommand } from "../../src/cli/completion.ts";
 import { configCommand } from "../../src/cli/config.ts";
 import { drillCommand } from "../../src/cli/drill.ts";
+import { healthCommand } from "../../src/cli/health.ts";
 import { keygenCommand } from "../../src/cli/keygen.ts";
 import { listCommand } from "../../src/cli/list.ts";
 import { proveCommand } from "../../src/cli/prove.ts";
@@ -23,6 +24,7 @@ const COMMANDS: readonly Command[] = [
   restoreCommand,
   pruneCommand,
   drillCommand,
+  healthCommand,
   catCommand,
   proveCommand,
   keygenCommand,

@@ -50,6 +50,12 @@ export async function survey(bucket: Bucket): Promise<S3Survey> {
   };
 }
 
+/** Uploads under way or dead; undefined where these keys may not ask. */
+export async function unfinished(bucket: Bucket): Promise<readonly S3Upload[] | undefined> {
+  const uploads = await known(uploadsOf(bucket));
+  return uploads === "unknown" ? undefined : uploads;
+}
+
 async function known<T>(work: Promise<T>): Promise<T | "unknown"> {
   try {
     return await work;
