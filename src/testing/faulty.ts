@@ -6,7 +6,7 @@
 import { bodyOf } from "../bytes.ts";
 import type { Bytes, Store, StoreItem, U8 } from "../stage.ts";
 import { damaged, pause, thrown } from "./damage.ts";
-import { history } from "./history.ts";
+import { type History, history } from "./history.ts";
 
 /**
  * - `fail`: the call fails, nothing is done.
@@ -69,10 +69,19 @@ export type FaultyStore = Store & {
  * What the store itself promises (all or nothing) still holds, except for `cut` and `flip`.
  */
 export function faulty(store: Store, plan: readonly Fault[]): FaultyStore {
+  return faultySince(history(store, Math.max(0, ...plan.map(changesBack))), store, plan);
+}
+
+/** The changes that a fault looks back. */
+function changesBack({ how, at = 0 }: Fault): number {
+  return how === "late" ? at : 0;
+}
+
+/** The same, where the changes of wrappers before this one count as well. */
+export function faultySince(past: History, store: Store, plan: readonly Fault[]): FaultyStore {
   const calls: string[] = [];
   const counts = plan.map(() => 0);
   const happened = plan.map(() => 0);
-  const past = history(store, Math.max(0, ...plan.map((fault) => fault.how === "late" ? fault.at ?? 0 : 0)));
   const room = { written: 0 };
   function next(on: Fault["on"], key: string): Fault | undefined {
     calls.push(`${on} ${key}`);

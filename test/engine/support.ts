@@ -23,14 +23,15 @@ export function makeTree(root: string): void {
 export function planOf(
   source: string,
   to: UploadOptions["to"],
-  options: { name?: string; graceMs?: number; identities?: () => string } = {},
+  options: { name?: string; graceMs?: number; identities?: () => string; lease?: UploadOptions["lease"] } =
+    {},
 ): Plan {
   return pipeline(collect.files(source))
     .pipe(archive.tar())
     .pipe(compress.zstd())
     .pipe(encrypt.age({ recipients: [recipient], identities: options.identities ?? (() => identity) }))
     .pipe(sign.sha256())
-    .pipe(upload({ name: options.name ?? "app", to, graceMs: options.graceMs }));
+    .pipe(upload({ name: options.name ?? "app", to, graceMs: options.graceMs, lease: options.lease }));
 }
 
 /** A scratch folder with a tree under `src`. */
