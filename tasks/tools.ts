@@ -11,6 +11,7 @@ import { join } from "node:path";
 const CACHE = join(Deno.env.get("XDG_CACHE_HOME") ?? join(homedir(), ".cache"), "holdfast-tools", "bin");
 
 buildNats();
+buildNatsCli();
 buildS3();
 
 /** Command, and the package that brings it. */
@@ -94,6 +95,20 @@ function buildNats(): void {
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+/** The `nats` command. Of its releases only the source can be had by its version, so it is built where it lies. */
+function buildNatsCli(): void {
+  if (existsSync(join(CACHE, "nats"))) return;
+  if (!has("go")) return console.error("Cannot build nats: install Go, and run this again");
+  console.error("Building nats");
+  const module = "github.com/nats-io/natscli@v0.4.0";
+  const found = execFileSync("go", ["mod", "download", "-json", module], { encoding: "utf8" });
+  execFileSync("go", ["build", "-o", join(CACHE, "nats"), "./nats"], {
+    cwd: JSON.parse(found).Dir,
+    stdio: ["ignore", 2, 2],
+    env: { ...Deno.env.toObject(), CGO_ENABLED: "0" },
+  });
 }
 
 /** Two S3 servers that have nothing in common. Without Go the tests that need them are reported as ignored. */

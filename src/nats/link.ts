@@ -53,6 +53,8 @@ export interface Link {
   readonly where: string;
   /** The client. */
   readonly nc: NatsConnection;
+  /** What subjects of JetStream's API begin with: "$JS.API", or a domain's. */
+  readonly prefix: string;
   /** Asks the API. Throws {@linkcode ApiError} when it refuses. */
   readonly api: (subject: string, body?: string, timeoutMs?: number) => Promise<ExactObject>;
   /** Calls `told` when the connection is lost, be it for a moment; gives a function that ends this. */
@@ -77,14 +79,24 @@ export function checkServer({ servers, auth }: NatsServer): void {
   }
 }
 
+/** How a connection behaves. */
+export interface LinkOptions {
+  /** Whether a lost connection is made again while requests wait. Default: true. False: it ends, and all that waits fails at once. */
+  readonly reconnect?: boolean | undefined;
+}
+
 /** Connects. Throws an error that names the servers and says why. */
-export async function connectTo(server: NatsServer): Promise<Link> {
+export async function connectTo(
+  server: NatsServer,
+  { reconnect = true }: LinkOptions = {},
+): Promise<Link> {
   const nats = await import("@nats-io/transport-node");
   const where = listOf(server.servers).join(", ");
   const lower = shieldSockets();
   let nc: NatsConnection;
   try {
-    nc = await nats.connect(connectionOf(server, await server.auth?.() ?? {}, nats));
+    const options = connectionOf(server, await server.auth?.() ?? {}, nats);
+    nc = await nats.connect({ ...options, reconnect });
   } catch (cause) {
     lower();
     throw new Error(
@@ -100,6 +112,7 @@ export async function connectTo(server: NatsServer): Promise<Link> {
   return {
     where,
     nc,
+    prefix,
     api: (subject, body = "", timeoutMs = API_TIMEOUT_MS) => ask(nc, `${prefix}.${subject}`, body, timeoutMs),
     onLost: (told) => {
       listeners.add(told);

@@ -9,11 +9,14 @@ import { ConfigError, messageOf } from "../errors.ts";
 import type { Store } from "../stage.ts";
 import { directory } from "./directory.ts";
 import { memory } from "./memory.ts";
+import { nats } from "./nats.ts";
+import { optionsOf as natsOptionsOf } from "./nats/url.ts";
 import { s3 } from "./s3.ts";
 import { optionsOf } from "./s3/url.ts";
 
 export { directory, type DirectoryOptions } from "./directory.ts";
 export { memory } from "./memory.ts";
+export { nats, type NatsStore, type NatsStoreOptions } from "./nats.ts";
 export {
   s3,
   type S3Credentials,
@@ -36,15 +39,17 @@ export interface OpenOptions {
 const SCHEMES: Readonly<Record<string, (url: string) => Store>> = {
   file: (url) => directory(fileURLToPath(url)),
   memory: () => memory(),
+  nats: (url) => nats(natsOptionsOf(url)),
   s3: (url) => s3(optionsOf(url)),
 };
 
 /** Schemes that are known but have no store yet. */
-const PLANNED: readonly string[] = ["sftp", "nats"];
+const PLANNED: readonly string[] = ["sftp"];
 
 /**
  * The store that a path or URL means: `./backups`, `/srv/backups`, `file:///srv/backups`,
- * `s3://bucket/prefix?endpoint=...&region=...`, or `memory:` (new and empty each time). Nothing is read or made yet.
+ * `s3://bucket/prefix?endpoint=...&region=...`, `nats://host:4222/bucket/prefix`, or `memory:` (new and empty each time). Nothing is
+ * read or made yet.
  * Throws {@linkcode ConfigError} for anything else; what follows an unknown scheme is not repeated, since it may hold a secret.
  */
 export function open(location: string, options: OpenOptions = {}): Store {

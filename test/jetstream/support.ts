@@ -30,13 +30,14 @@ export async function startServer(
     program?: string;
     auth?: { token?: string };
     jetstream?: boolean;
+    port?: number;
   } = {},
 ): Promise<TestServer> {
   const own = options.dir === undefined ? scratch() : undefined;
   const dir = options.dir ?? own!.path;
   mkdirSync(`${dir}/ports`, { recursive: true });
   for (const file of readdirSync(`${dir}/ports`)) Deno.removeSync(`${dir}/ports/${file}`);
-  const config = `listen: "127.0.0.1:-1"\nports_file_dir: "${dir}/ports"\n` +
+  const config = `listen: "127.0.0.1:${options.port ?? -1}"\nports_file_dir: "${dir}/ports"\n` +
     (options.jetstream === false ? "" : `jetstream { store_dir: "${dir}/data" }\n`) + (options.extra ?? "");
   writeFileSync(`${dir}/server.conf`, config);
   const child = new Deno.Command(options.program ?? "nats-server", {

@@ -18,6 +18,7 @@ Deno.test("open() reads paths and URLs", () => {
     ["s3://backups/a/c/?region=eu-central-1", "s3://backups/a/c?region=eu-central-1"],
     ["s3://bkp?endpoint=https%3A%2F%2Fh%3A9000", "s3://bkp?endpoint=https://h:9000"],
     ["S3://bkp/x%20y?pathStyle=true&sse=s3&lock=governance:3&tag=a:b", "s3://bkp/x%20y?pathStyle=true"],
+    ["nats://host:4222/b/x%20y?credsFile=/etc/c&create=true", "nats://host:4222/b/x%20y"],
   ];
   for (const [location, url] of table) assert.equal(open(location).url, url, location);
   assert.equal(open("./backups", { base: "/home/me" }).url, "/home/me/backups");
@@ -26,7 +27,7 @@ Deno.test("open() reads paths and URLs", () => {
 
 Deno.test("open() refuses what it does not know, without repeating what may be a secret", () => {
   for (
-    const location of ["sftp://me:hunter2@host/p", "nats://hunter2@host:4222/b"]
+    const location of ["sftp://me:hunter2@host/p"]
   ) {
     assert.throws(() => open(location), (error) => {
       assert.ok(error instanceof ConfigError);
@@ -40,6 +41,8 @@ Deno.test("open() refuses what it does not know, without repeating what may be a
       "s3://key:hunter2@bucket",
       "s3://bkp?endpoint=http://me:hunter2@host",
       "s3://bkp?secret=hunter2",
+      "nats://hunter2@host:4222/b",
+      "nats://host:4222/b?token=hunter2",
     ]
   ) {
     assert.throws(() => open(location), (error) => {
