@@ -6,7 +6,7 @@
  */
 import { readAll, sha256, text, utf8 } from "./bytes.ts";
 import { type Catalog, readCatalog, RECEIPT } from "./catalog.ts";
-import { ExistsError, IntegrityError } from "./errors.ts";
+import { ExistsError, IntegrityError, NotFoundError } from "./errors.ts";
 import { formatName } from "./name.ts";
 import { type Prover, prover, signReceipt } from "./seal.ts";
 import { decodeReceipt, encodeReceipt, type PruneReceipt, type Receipt, RECEIPT_LIMIT } from "./receipt.ts";
@@ -204,7 +204,7 @@ export async function audit(
   for (const { why } of ledger.unreadable) problems.push(why);
   const forged = ledger.unproven.map(({ why }) => why);
   const remembered = given.length > 0 || await recall(state, store, shelf) !== undefined;
-  for (const head of given.filter((head) => !digests.has(head.sha256))) {
+  for (const head of await unexplained(store, shelf, ledger, given)) {
     problems.push(
       `"${head.id}" is gone, or is not what it was: the head you gave (${head.sha256.slice(0, 12)}...)`,
     );
@@ -223,9 +223,36 @@ export async function lostHeads(
   shelf: Shelf,
   ledger: Ledger,
 ): Promise<readonly Head[]> {
-  const digests = digestsOf(ledger);
   const memory = await recall(state, store, shelf);
-  return memory?.heads.filter((head) => !digests.has(head.sha256)) ?? [];
+  return await unexplained(store, shelf, ledger, memory?.heads ?? []);
+}
+
+/** Those of `heads` that are neither there nor announced as removed. Older prunes are read only where something is missing. */
+async function unexplained(
+  store: Store,
+  shelf: Shelf,
+  ledger: Ledger,
+  heads: readonly Head[],
+): Promise<readonly Head[]> {
+  const digests = digestsOf(ledger);
+  const missing = heads.filter((head) => !digests.has(head.sha256));
+  if (missing.length === 0) return missing;
+  for (const live of ledger.base?.receipt.live ?? []) {
+    if (!live.id.endsWith(".prune.json")) continue;
+    for (const item of await tombstonesOf(store, shelf, live)) digests.add(item.sha256);
+  }
+  return missing.filter((head) => !digests.has(head.sha256));
+}
+
+/** What a prune has removed, if its receipt still is what the newest prune says it was: that proves it. */
+async function tombstonesOf(store: Store, shelf: Shelf, prune: Head): Promise<readonly Head[]> {
+  try {
+    const { bytes, receipt } = await readReceipt(store, prune.id, shelf);
+    return receipt.event === "prune" && sha256(bytes) === prune.sha256 ? receipt.tombstones : [];
+  } catch (error) {
+    if (error instanceof IntegrityError || error instanceof NotFoundError) return [];
+    throw error;
+  }
 }
 
 /** Every receipt that a ledger knows: there, kept by the newest prune, or removed by one. */

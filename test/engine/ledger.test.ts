@@ -200,3 +200,18 @@ Deno.test("names that do not belong are never touched", async () => {
   const keys = await keysOf(target);
   for (const key of foreign) assert.ok(keys.includes(key), key);
 });
+
+Deno.test("a host that was away for several prunes finds what it had seen among their tombstones", async () => {
+  using dir = treeScratch();
+  const target = store.memory();
+  const plan = planOf(dir.join("src"), target);
+  const [away, busy] = [memoryState(), memoryState()];
+  await backup(plan, { now: hour(0), state: away });
+  const pruned = plan.pipe(prune({ keepLast: 1 }));
+  for (let n = 1; n < 5; n++) await backup(pruned, { now: hour(n), state: busy });
+  await verify(plan, { now: hour(6), state: away });
+  for (const key of (await keysOf(target)).filter((key) => key.endsWith(".prune.json")).slice(0, 3)) {
+    await target.delete(key);
+  }
+  await assert.rejects(verify(plan, { now: hour(6), state: busy }), IntegrityError);
+});
