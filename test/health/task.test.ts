@@ -47,6 +47,8 @@ health = { ${health} }
     ]);
   });
   await t.step("a warning", async () => {
+    const made = Date.parse(id.slice(4, 24).replace(/T(\d\d)-(\d\d)-/, "T$1:$2:"));
+    while (Date.now() - made < 2100) await new Promise((resolve) => setTimeout(resolve, 50));
     config('maxKeyAge = "1s"');
     const { code, out, err } = await run(user, "health", ["--json"]);
     assert.equal(code, 3, err);
