@@ -195,30 +195,34 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
   }
 
   async function* entries(): AsyncGenerator<Entry, void, undefined> {
-    if (cutAt !== undefined) throw new Error("Cannot collect twice: run the stage anew");
-    cutAt = new Date().toISOString();
-    const left = (path: string): void =>
-      context.log.info(`Left out "${path}": it is the store of this backup`);
-    const walk = walker({ ...settings, warn, left, avoid: storesOf(context) });
-    const pause = pauses();
-    read = roots.map(realRoot);
-    for (const root of read) {
-      for (const found of safely(root, walk)) {
+    try {
+      if (cutAt !== undefined) throw new Error("Cannot collect twice: run the stage anew");
+      cutAt = new Date().toISOString();
+      const left = (path: string): void =>
+        context.log.info(`Left out "${path}": it is the store of this backup`);
+      const walk = walker({ ...settings, warn, left, avoid: storesOf(context) });
+      const pause = pauses();
+      read = roots.map(realRoot);
+      for (const root of read) {
+        for (const found of safely(root, walk)) {
+          check();
+          const rest = pause();
+          if (rest) await rest;
+          if (found) yield ready(found);
+        }
         check();
-        const rest = pause();
-        if (rest) await rest;
-        if (found) yield ready(found);
       }
-      check();
+      context.progress({ phase: "collect", bytes: counts.bytes, entries: counts.entries });
+      complete = true;
+    } catch (error) {
+      throw labelled(NAME, error);
     }
-    context.progress({ phase: "collect", bytes: counts.bytes, entries: counts.entries });
-    complete = true;
   }
 
   return {
     kind: "files",
     ordered: true,
-    entries: () => labelEntries(NAME, entries()),
+    entries,
     facts: (): FactSheet => {
       if (!complete || cutAt === undefined) {
         throw new Error("Cannot tell the facts of files before the last one is read");
@@ -253,15 +257,4 @@ function pauses(): () => Promise<void> | undefined {
       });
     });
   };
-}
-
-async function* labelEntries(
-  stage: string,
-  entries: AsyncIterable<Entry>,
-): AsyncGenerator<Entry, void, undefined> {
-  try {
-    yield* entries;
-  } catch (error) {
-    throw labelled(stage, error);
-  }
 }

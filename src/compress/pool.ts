@@ -25,9 +25,9 @@ export interface Pool {
 export interface PoolOptions {
   /** Most workers. Default: one per core, at most 4; none on a single core. */
   readonly workers?: number | undefined;
-  /** Bytes (the larger of both sides of a job) done on the calling thread before workers start. Default 2 MiB. */
+  /** Bytes (the larger of both sides of a job) that start the first worker. Default 2 MiB. */
   readonly inlineBytes?: number | undefined;
-  /** Wait for a worker that is starting, instead of packing on this thread meanwhile. Default false. */
+  /** All jobs wait for a worker that is starting, instead of a few. Default false. */
   readonly awaitStart?: boolean | undefined;
   /** The worker's module. Default `worker.ts` beside this file. */
   readonly url?: URL | undefined;
@@ -35,6 +35,9 @@ export interface PoolOptions {
 
 /** Jobs a worker may hold: one it works on and one that waits. */
 const JOBS_PER_HAND = 2;
+
+/** Jobs that wait for a worker to start, while this thread makes further ones; what comes then is done on this thread. */
+const WAITING = 2;
 
 /** Jobs in a row that met only busy workers, before another worker is started. */
 const PRESSED = 4;
@@ -46,6 +49,8 @@ interface Hand {
   /** Settles when the worker has said that it is there, or will never be. */
   readonly started: PromiseWithResolvers<void>;
   state: "starting" | "ready" | "dead";
+  /** Jobs that wait for it to start. */
+  waiting: number;
 }
 
 /** Makes a pool; nothing is started. Workers need `--allow-read` of this folder; without it all work is done inline. */
@@ -64,7 +69,7 @@ export function createPool(options: PoolOptions = {}): Pool {
     const sinceLast = now - last;
     last = now;
     seen += Math.max(job.bytes.length, job.op === "unzstd" ? job.value : 0);
-    if (state === "inline" && size > 0 && seen > inlineBytes && mayLoad(url)) {
+    if (state === "inline" && size > 0 && seen >= inlineBytes && mayLoad(url)) {
       state = "workers";
       hands.push(hire(url));
     } else if (state === "workers" && hands.length < size) {
@@ -78,8 +83,9 @@ export function createPool(options: PoolOptions = {}): Pool {
       }
     }
     let hand = idlest(hands);
-    while (!hand && options.awaitStart && hands.some(isStarting)) {
-      await Promise.race(hands.filter(isStarting).map(({ started }) => started.promise));
+    for (let coming = first(hands); !hand && coming; coming = first(hands)) {
+      coming.waiting++;
+      await coming.started.promise;
       hand = idlest(hands);
     }
     if (state === "closed") throw closed();
@@ -87,6 +93,13 @@ export function createPool(options: PoolOptions = {}): Pool {
     const result = work(job);
     giveBack(job.bytes);
     return pass(result);
+  }
+
+  /** A worker that is starting, and that has room for a job to wait for it. */
+  function first(among: readonly Hand[]): Hand | undefined {
+    return among.find(({ state, waiting }) =>
+      state === "starting" && (options.awaitStart || waiting < WAITING)
+    );
   }
 
   function close(): void {
@@ -99,10 +112,6 @@ export function createPool(options: PoolOptions = {}): Pool {
 
 function closed(): DOMException {
   return new DOMException("The stream was closed", "AbortError");
-}
-
-function isStarting({ state }: Hand): boolean {
-  return state === "starting";
 }
 
 /** A worker that has as much as it may hold; one that is starting is not. */
@@ -123,7 +132,7 @@ function mayLoad(url: URL): boolean {
 
 function hire(url: URL): Hand {
   const worker = new Worker(url, { type: "module", name: "holdfast" });
-  const hand: Hand = { worker, jobs: [], started: Promise.withResolvers(), state: "starting" };
+  const hand: Hand = { worker, jobs: [], started: Promise.withResolvers(), state: "starting", waiting: 0 };
   worker.onmessage = ({ data }: MessageEvent<Answer>) => {
     if ("ready" in data) {
       hand.state = "ready";

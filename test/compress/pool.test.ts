@@ -24,7 +24,7 @@ Deno.test("a pool starts no worker for small data", async () => {
     `self.onmessage = () => self.postMessage({ error: "used" }); self.postMessage({ ready: true });`;
   const url = new URL(`data:text/javascript,${encodeURIComponent(refuses)}`);
   const pool = createPool({ workers: 2, url, awaitStart: true });
-  await pool.run(job(lines(2 * MIB)));
+  await pool.run(job(lines(2 * MIB - 1)));
   await assert.rejects(pool.run(job(lines(1))), /^Error: used$/);
   pool.close();
 });
