@@ -18,6 +18,7 @@ function chain<In, Out>(stage: Stage<In, Out>, stages: readonly Part[]): Pipelin
     stages,
     pipe: (next) => {
       checkOrder(stages.at(-1), next);
+      checkSecret(stages, next);
       return chain(join(stage, named(next)), [...stages, next]);
     },
   };
@@ -45,6 +46,15 @@ function checkOrder(before: Part | undefined, next: Part): void {
   );
 }
 
+/** Some things are never stored in the clear, whatever is asked. */
+function checkSecret(stages: readonly Part[], next: Part): void {
+  const secret = stages.find(({ secret }) => secret !== undefined)?.secret;
+  if (secret === undefined || next.verb !== "encrypt" || next.name !== "plaintext") return;
+  throw new TypeError(
+    `Cannot store ${secret} in the clear: it is a secret. Put encrypt.age or encrypt.openpgp in its place`,
+  );
+}
+
 function join<A, B, C>(first: Stage<A, B>, second: Stage<B, C>): Stage<A, C> {
   const seals = [...first.seals ?? [], ...second.seals ?? []];
   const shelf = second.shelf ?? first.shelf;
@@ -55,6 +65,7 @@ function join<A, B, C>(first: Stage<A, B>, second: Stage<B, C>): Stage<A, C> {
     shelf: shelf && seals.length > 0 ? { ...shelf, seals } : shelf,
     seals,
     retain: second.retain ?? first.retain,
+    secret: first.secret ?? second.secret,
   };
 }
 

@@ -19,6 +19,7 @@ import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
 import { decodeReceipt } from "./receipt.ts";
 import { chattoCollector } from "./recipes/chatto/collector.ts";
+import { chioCollector } from "./recipes/chio/plans.ts";
 import * as sign from "./sign/mod.ts";
 import type { Archive, Files, Pipeline, Sealed, Stage, Stored } from "./stage.ts";
 import * as store from "./store/mod.ts";
@@ -94,7 +95,7 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
   const { tool, options } = plan.compress;
   if (tool === "zstd") files = files.pipe(at(["compress"], () => compress.zstd(options)));
   if (tool === "gzip") files = files.pipe(at(["compress"], () => compress.gzip(options)));
-  let sealed = files.pipe(at(["encrypt"], () => sealer(plan, keys, folder)));
+  let sealed = at(["encrypt"], () => files.pipe(sealer(plan, keys, folder)));
   for (const [i, tool] of plan.sign.entries()) {
     sealed = sealed.pipe(at(["sign", i], () => signStage(tool, folder)));
   }
@@ -144,6 +145,7 @@ function source(config: SourceConfig, path: KeyPath, at: At, folder: string): St
   if (config.tool === "chatto") {
     return at([...path, "chatto"], () => chattoCollector({ cwd: folder, ...config.options }));
   }
+  if (config.tool === "chio") return at([...path, "chio"], () => chioCollector(config));
   return config.tool === "files"
     ? at([...path, "files"], () => collect.files(config.roots, config.options))
     : at([...path, "command"], () => collect.command(config.argv, { cwd: folder, ...config.options }));

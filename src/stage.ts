@@ -446,6 +446,8 @@ export interface Stage<In, Out> {
     | undefined;
   /** Where backups lie and under which name; only upload has it. */
   readonly shelf?: Shelf | undefined;
+  /** What it reads that must never be stored in the clear ("the authority's seed"): it cannot be put before `encrypt.plaintext`. */
+  readonly secret?: string | undefined;
   /** How it proves who wrote a receipt; only sign stages that authenticate have it. A pipeline has those of all its stages. */
   readonly seals?: readonly Seal[] | undefined;
   /** The stage's retention, on its own; only prune has it. */

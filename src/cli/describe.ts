@@ -4,6 +4,7 @@
  * @module
  */
 import type { CollectConfig, PlanConfig, SourceConfig } from "../config.ts";
+import { chioPaths } from "../config/chio.ts";
 import type { Job } from "../plan.ts";
 import { whereOf } from "./choose.ts";
 import { safe } from "./terminal.ts";
@@ -74,6 +75,8 @@ function subject(config: SourceConfig): string {
       return config.servers.join(" ");
     case "chatto":
       return config.options.config;
+    case "chio":
+      return `${config.surface} ${chioPaths(config).filter((path) => !/-(?:wal|shm)$/.test(path)).join(" ")}`;
     default:
       return Object.values(config.tool === "files" ? config.roots : config.databases).join(" ");
   }

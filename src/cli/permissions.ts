@@ -7,6 +7,7 @@ import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PlanConfig, SourceConfig } from "../config.ts";
+import { chioPaths } from "../config/chio.ts";
 import { ConfigError } from "../errors.ts";
 import type { Job } from "../plan.ts";
 import { stateFolder } from "./folders.ts";
@@ -104,6 +105,9 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
       for (const path of read) permissions.read.add(path);
       for (const host of net) permissions.net.add(host);
       for (const name of env) permissions.env.add(name);
+      both(permissions, source.options.spoolDir ?? temporaryFolder());
+    } else if (source.tool === "chio") {
+      for (const path of chioPaths(source)) permissions.read.add(path);
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else {
       permissions.run.add(source.argv[0]!);

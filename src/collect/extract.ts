@@ -13,6 +13,7 @@ import type { Context, Files } from "../stage.ts";
 import { checkSpace, dryRun, fill, refuseConflicts, type Survey, survey } from "./fill.ts";
 import { readJournal, rollBack } from "./journal.ts";
 import { type Owners, ownersFor } from "./owner.ts";
+import { makeShared } from "./parents.ts";
 import { codeOf, type Tree, tree } from "./place.ts";
 import { recover } from "./recover.ts";
 import { register, type Registration } from "./registry.ts";
@@ -70,6 +71,23 @@ export async function extract(
   const asked = select(context.want, roots);
   if (context.want.dryRun) return await dryRun(files, context, asked);
   await recover(context, asked.places.map(({ target }) => target));
+  const forget = context.want.inPlace
+    ? makeShared(asked.places.map(({ target, inner }) => join(target, inner)))
+    : () => {};
+  try {
+    await swapIn(files, context, roots, inspect);
+  } catch (error) {
+    forget();
+    throw error;
+  }
+}
+
+async function swapIn(
+  files: Files,
+  context: Context,
+  roots: readonly Root[],
+  inspect: Inspect | undefined,
+): Promise<void> {
   // What was taken back may have been above the target.
   const selection = select(context.want, roots);
   const found = await survey(files, context, selection);

@@ -39,6 +39,7 @@ export function group(members: Readonly<Record<string, Stage<void, Files>>>): St
   const stage: PlainStage = {
     name: "group",
     verb: "collect",
+    secret: list.find(({ stage }) => stage.secret !== undefined)?.stage.secret,
     run: (_input, context) => collect(list, context),
     undo: (stored, context) => restore(list, stored, context),
     [plain]: (want) => {

@@ -66,7 +66,9 @@ export function sqlite(
 export interface SqliteLooks {
   /** A look inside the transactions that are copied from; asked for when the copying begins. */
   readonly forward?: (() => Promise<Look>) | undefined;
-  /** What the look gave (`seen`), as a source of its own. */
+  /** A judgement of what the look gave (`seen`): what it throws fails the backup. */
+  readonly check?: ((snapshot: Snapshot) => void) | undefined;
+  /** What the look gave, as a source of its own. */
   readonly fact?: ((snapshot: Snapshot) => SourceFact) | undefined;
   /** A look at restored databases before they take their places. */
   readonly back?: ((staged: readonly StagedDatabase[]) => Promise<void>) | undefined;
@@ -138,6 +140,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       for (const _root of read) copies.push(copyFile(settings.spoolDir));
       const snapshot = await take(read, copies, settings, { ...context, signal });
       judge(read, snapshot, settings, context);
+      settings.looks.check?.(snapshot);
       for (const [i, { path, source }] of read.entries()) {
         yield entryOf(path, source, copies[i]!, snapshot.taken[i]!);
         copies[i]!.close();

@@ -4,6 +4,7 @@
  * @module
  */
 import * as v from "valibot";
+import { type ChioConfig, chioSchema } from "./chio.ts";
 import { type ChattoConfig, chattoSchema, type JetStreamConfig, jetstreamSchema } from "./nats.ts";
 import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
 import { kindOf, suggest } from "./words.ts";
@@ -22,7 +23,8 @@ export type SourceConfig =
     readonly options: SqliteConfig;
   }
   | JetStreamConfig
-  | ChattoConfig;
+  | ChattoConfig
+  | ChioConfig;
 
 /** What `collect` says. */
 export type CollectConfig =
@@ -71,7 +73,7 @@ export interface SqliteConfig {
   readonly spoolDir?: string | undefined;
 }
 
-const SOURCES: readonly string[] = ["files", "command", "sqlite", "jetstream", "chatto"];
+const SOURCES: readonly string[] = ["files", "command", "sqlite", "jetstream", "chatto", "chio"];
 
 /** The schema of `collect` with paths read by `path`. */
 export function collectSchema(
@@ -103,6 +105,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
   const sqlite = sqliteSchema(path);
   const jetstream = jetstreamSchema(path);
   const chatto = chattoSchema(path);
+  const chio = chioSchema(path);
   return v.lazy((input): v.GenericSchema<unknown, SourceConfig> => {
     if (!isTable(input)) {
       return refuse(`must be a table such as { files = ["/srv/app"] }, not ${kindOf(input)}`);
@@ -116,6 +119,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
     if (sources[0] === "sqlite") return sqlite;
     if (sources[0] === "jetstream") return jetstream;
     if (sources[0] === "chatto") return chatto;
+    if (sources[0] === "chio") return chio;
     const key = Object.keys(input)[0] ?? "";
     return refuse(
       sources[0] === "group"

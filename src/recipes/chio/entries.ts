@@ -4,7 +4,7 @@
  * @module
  */
 import { IntegrityError } from "../../errors.ts";
-import type { OpenStore, Row } from "./open.ts";
+import { LOG, type OpenStore, type Row } from "./open.ts";
 
 /** One entry of the log. */
 export interface Entry {
@@ -33,8 +33,10 @@ export function* entriesOf(
   archives: readonly OpenStore[],
 ): Generator<Entry, void, undefined> {
   const through = archivedThrough(store);
+  const logged = archives.filter(({ has }) => has(LOG));
+  const bare = archives.filter(({ has }) => !has(LOG));
   let last = 0n;
-  for (const archive of archives) {
+  for (const archive of logged) {
     for (const entry of logOf(archive, last)) {
       if (entry.seq > through) break;
       last = entry.seq;
@@ -42,9 +44,20 @@ export function* entriesOf(
     }
   }
   for (const entry of logOf(store, 0n)) {
-    if (entry.seq > last) yield entry;
-    else refuseOther(store, archives, entry);
+    if (entry.seq > last) yield entry.source ? entry : { ...entry, source: archivedRow(bare, entry.row) };
+    else refuseOther(store, logged, entry);
   }
+}
+
+/** The first generation archives receipts and leaves their entries in the log: the receipt's own row is in the archive then. */
+function archivedRow(archives: readonly OpenStore[], { receipt_kind, receipt_id }: Row): Row | undefined {
+  const table = receipt_kind === "child_receipt" ? "chio_child_receipts" : "chio_tool_receipts";
+  for (const { has, rows } of archives) {
+    if (!has(table)) continue;
+    const [row] = rows(`SELECT * FROM ${table} WHERE receipt_id = ?`, String(receipt_id));
+    if (row) return row;
+  }
+  return undefined;
 }
 
 function archivedThrough(store: OpenStore): bigint {

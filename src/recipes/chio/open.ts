@@ -25,7 +25,7 @@ export interface OpenStore {
   /** Whether a later version wrote it: the rules are stricter. */
   readonly current: boolean;
   /** The rows of a query, one after the other. */
-  readonly rows: (sql: string, ...values: readonly bigint[]) => IterableIterator<Row>;
+  readonly rows: (sql: string, ...values: readonly (bigint | string)[]) => IterableIterator<Row>;
   /** Whether there is such a table. */
   readonly has: (table: string) => boolean;
   /** Ends it. */
@@ -37,15 +37,22 @@ export interface OpenStore {
  * store, or is one of a version that is not known here: nothing is passed over in silence.
  */
 export function openStore(path: string): OpenStore {
+  return open(path, storeOver);
+}
+
+/** Opens an archive that retention made: the first generation keeps no log in it. */
+export function openArchive(path: string): OpenStore {
+  return open(path, archiveOver);
+}
+
+function open(path: string, over: (db: DatabaseSync, path: string) => OpenStore): OpenStore {
   const exists = (end: string): boolean => statSync(path + end, { throwIfNoEntry: false }) !== undefined;
   if (!exists("")) throw new NotFoundError(`Cannot verify "${path}": it does not exist. Check the path`);
   try {
     const db = exists("-wal") ? openSource(path, 5000) : openStill(path);
     try {
       db.exec("BEGIN");
-      const store = wrap(db, path);
-      refuseStrangers(store);
-      return store;
+      return over(db, path);
     } catch (error) {
       db.close();
       throw error;
@@ -54,6 +61,23 @@ export function openStore(path: string): OpenStore {
     throw spoken(path, error);
   }
 }
+
+/** A store over a connection that somebody else has opened, and begun a transaction on. Throws like {@linkcode openStore}. */
+export function storeOver(db: DatabaseSync, path: string): OpenStore {
+  const store = wrap(db, path);
+  refuseStrangers(store, LOG);
+  return store;
+}
+
+/** An archive over a connection. */
+export function archiveOver(db: DatabaseSync, path: string): OpenStore {
+  const store = wrap(db, path);
+  refuseStrangers(store);
+  return store;
+}
+
+/** The table of the log. */
+export const LOG = "claim_receipt_log_entries";
 
 /** An error of SQLite's in words, as the class that says whether the data are to blame; any other as it is. */
 export function spoken(path: string, error: unknown): unknown {
@@ -64,7 +88,7 @@ export function spoken(path: string, error: unknown): unknown {
 }
 
 function wrap(db: DatabaseSync, path: string): OpenStore {
-  const rows = (sql: string, ...values: readonly bigint[]): IterableIterator<Row> => {
+  const rows = (sql: string, ...values: readonly (bigint | string)[]): IterableIterator<Row> => {
     const statement = db.prepare(sql);
     statement.setReadBigInts(true);
     return statement.iterate(...values) as IterableIterator<Row>;
@@ -76,11 +100,11 @@ function wrap(db: DatabaseSync, path: string): OpenStore {
   return { path, current: id === CHIO, rows, has, close: () => db.close() };
 }
 
-function refuseStrangers({ path, has, rows }: OpenStore): void {
+function refuseStrangers({ path, has, rows }: OpenStore, ...tables: readonly string[]): void {
   if (has("http_receipts")) {
     throw stranger(path, "it is the store of `chio api protect`, without checkpoints");
   }
-  if (!has("chio_tool_receipts") || !has("claim_receipt_log_entries")) {
+  if (!["chio_tool_receipts", ...tables].every(has)) {
     throw stranger(path, "it has no receipt tables");
   }
   if (!has("chio_store_schema_versions")) return;

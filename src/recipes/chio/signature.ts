@@ -37,6 +37,15 @@ export function checkSignature(key: string, signature: string, text: string): Ve
   }
 }
 
+/** A key as PEM (SubjectPublicKeyInfo). Throws TypeError for what is none. */
+export function publicPem(key: string): string {
+  const object = keyOf(key);
+  if (!object) {
+    throw new TypeError(`Cannot write ${JSON.stringify(key)} as PEM: it is no key that is known here`);
+  }
+  return String(object.export({ type: "spki", format: "pem" }));
+}
+
 function split(text: string): readonly [algorithm: keyof typeof SPKI | undefined, hex: string] {
   const [, prefix, rest] = /^(?:([a-z][a-z0-9_-]*):)?(?:0x)?([^]*)$/.exec(text)!;
   if (prefix === undefined) return ["ed25519", rest!];

@@ -5,7 +5,7 @@
  */
 import { batchFollower } from "./batches.ts";
 import { entriesOf, recordedArchives } from "./entries.ts";
-import { type OpenStore, openStore, spoken } from "./open.ts";
+import { openArchive, type OpenStore, openStore, spoken } from "./open.ts";
 import { checkReceipt } from "./receipt.ts";
 import { rowFaults, tableFaults } from "./tables.ts";
 import { regressions, type Watermarks, watermarksOf } from "./watermarks.ts";
@@ -68,8 +68,8 @@ export async function verifyChioStore(path: string, options: ChioVerifyOptions =
   const store = openStore(path);
   const archives: OpenStore[] = [];
   try {
-    for (const archive of options.archives ?? recordedArchives(store)) archives.push(openStore(archive));
-    return await examine(store, archives, options);
+    for (const archive of options.archives ?? recordedArchives(store)) archives.push(openArchive(archive));
+    return await examineStore(store, archives, options);
   } catch (error) {
     throw spoken(path, error);
   } finally {
@@ -77,7 +77,8 @@ export async function verifyChioStore(path: string, options: ChioVerifyOptions =
   }
 }
 
-async function examine(
+/** The same over stores that are open. */
+export async function examineStore(
   store: OpenStore,
   archives: readonly OpenStore[],
   options: ChioVerifyOptions,
