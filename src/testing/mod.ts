@@ -5,6 +5,7 @@
  * @module
  */
 export { type Fault, type FaultKind, faulty, type FaultyStore } from "./faulty.ts";
+export { type FaultProxy, faultProxy, type ProxyFault, type ProxyFaultKind } from "./proxy.ts";
 export { type Random, random } from "./random.ts";
 export { type FaultName, FAULTS } from "./schedule.ts";
 export { simulate, type SimulateOptions, type Simulation, type Violation } from "./simulate.ts";
