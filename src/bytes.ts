@@ -5,7 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { IntegrityError, StageError } from "./errors.ts";
-import type { Body, Bytes, U8 } from "./stage.ts";
+import type { Body, Bytes, Reader, U8 } from "./stage.ts";
 
 /** Makes a stream from a generator; nothing is read ahead, cancel runs the generator's `finally`. */
 export function toBytes(source: () => AsyncGenerator<U8, void, undefined>): Bytes {
@@ -62,6 +62,15 @@ export function concat(chunks: readonly U8[]): U8 {
     at += chunk.length;
   }
   return all;
+}
+
+/** What a reader holds, as a stream in steps of `step` bytes. */
+export function stepping(reader: Reader, step: number): Bytes {
+  return toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+    for (let at = 0; at < reader.size; at += step) {
+      yield await reader.at(at, Math.min(at + step, reader.size));
+    }
+  });
 }
 
 /** Regroups a stream into chunks of exactly `size` bytes; only the last may be shorter, none is empty. */

@@ -40,6 +40,15 @@ export class IntegrityError extends Error {
   }
 }
 
+/** The index of an archive is not what it should be; the archive itself may be whole. Exit code 5. */
+export class IndexError extends IntegrityError {
+  /** A sentence that says what does not agree. */
+  constructor(message: string, facts: ErrorFacts = {}) {
+    super(message, facts);
+    this.name = "IndexError";
+  }
+}
+
 /** Proven absent: a backup, an object, a source. Exit code 1. */
 export class NotFoundError extends Error {
   /** A sentence that says what was looked for, and where. */

@@ -6,7 +6,7 @@
 import { resolve } from "node:path";
 import { label, toBytes } from "./bytes.ts";
 import { everything, makeContext, type RunOptions } from "./context.ts";
-import { findError, IntegrityError, messageOf, NotFoundError, StoreError } from "./errors.ts";
+import { findError, IndexError, IntegrityError, messageOf, NotFoundError, StoreError } from "./errors.ts";
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
 import { readCatalog } from "./catalog.ts";
 import { lostHeads, readLedger } from "./ledger.ts";
@@ -91,7 +91,7 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
 async function undoAnyCopy(plan: Plan, stored: Stored, context: Context): Promise<void> {
   for (const [i, copy] of stored.copies.entries()) {
     try {
-      await plan.undo({ ...stored, copies: [copy] }, context);
+      await undoCopy(plan, { ...stored, copies: [copy] }, context);
       return;
     } catch (error) {
       const next = stored.copies[i + 1];
@@ -99,6 +99,18 @@ async function undoAnyCopy(plan: Plan, stored: Stored, context: Context): Promis
       if (!next || !damaged) throw error;
       context.log.warn("copy", `${damaged.message}. Going on with the copy in ${next.store.url}`);
     }
+  }
+}
+
+/** A part is restored without the index when that is damaged: the archive has a digest of its own. */
+async function undoCopy(plan: Plan, stored: Stored, context: Context): Promise<void> {
+  try {
+    await plan.undo(stored, context);
+  } catch (error) {
+    const damaged = findError(error, IndexError);
+    if (!damaged || context.want.only.length === 0) throw error;
+    context.log.warn("index", `${messageOf(error)}. Reading the whole archive without its index`);
+    await plan.undo(stored, { ...context, want: { ...context.want, whole: true } });
   }
 }
 

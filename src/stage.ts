@@ -379,6 +379,10 @@ export interface Want {
   readonly conflict: Conflict;
   /** Report only. */
   readonly dryRun: boolean;
+  /** The one path that is asked for, when nothing is written: no more is read than finding it takes, and notes are left out. */
+  readonly path?: string | undefined;
+  /** Leave the index alone, because it is damaged: everything is read. Default false. */
+  readonly whole?: boolean | undefined;
   /** Bounds against hostile archives. */
   readonly limits: Limits;
   /** Told about each entry. */

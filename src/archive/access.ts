@@ -4,7 +4,7 @@
  * @module
  */
 import { concat } from "../bytes.ts";
-import { IntegrityError } from "../errors.ts";
+import { IndexError } from "../errors.ts";
 import type { Body, Reader, U8 } from "../stage.ts";
 import type { IndexFrame } from "./listing.ts";
 
@@ -23,7 +23,8 @@ export interface Access {
 
 /** Opens an index for reading; without ranged reads this is a pass over all of it. */
 export async function openAccess(body: Body): Promise<Access> {
-  return body.open ? ranged(await body.open()) : await streamed(body);
+  const reader = await body.open?.();
+  return reader ? ranged(reader) : await streamed(body);
 }
 
 function ranged(reader: Reader): Access {
@@ -84,8 +85,8 @@ async function* cutOut(
 }
 
 /** An index that is not what it should be. */
-export function damaged(why: string): IntegrityError {
-  return new IntegrityError(
+export function damaged(why: string): IndexError {
+  return new IndexError(
     `Cannot read the index: ${why}. It is cut or damaged; the archive itself may be whole`,
   );
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import * as v from "valibot";
-import { IntegrityError, NotFoundError } from "../errors.ts";
+import { IndexError, IntegrityError, NotFoundError } from "../errors.ts";
 import type { Body, Contents, IndexEntry } from "../stage.ts";
 import { FRAME_ENTRIES } from "./listing.ts";
 import { type IndexReader, readIndex } from "./listing_read.ts";
@@ -40,26 +40,40 @@ export interface EntryProof {
  * have the path.
  */
 export async function proveEntry(index: Body, path: string): Promise<EntryProof> {
+  return (await lookUp(index, path)).proof;
+}
+
+/** A line of an index, and the proof that it is one. */
+export interface Found {
+  /** The line. Its offset is not part of what is proven. */
+  readonly line: IndexEntry;
+  /** The proof. */
+  readonly proof: EntryProof;
+}
+
+/** {@linkcode proveEntry}, with the line itself. */
+export async function lookUp(index: Body, path: string): Promise<Found> {
   const reader = readIndex(index);
   const tail = await reader.tail();
   const { at, entries } = await frameOf(reader, path);
   const within = entries.findIndex((entry) => entry.path === path);
   if (within < 0) {
     throw new NotFoundError(
-      `Cannot prove ${quote(path)}: the backup does not have it. Check the path with list`,
+      `Cannot find ${quote(path)}: the backup does not have it. Check the path with list`,
     );
   }
   const hash = leafHasher(tail.salt);
   const start = at * FRAME_ENTRIES;
   const leaves = entries.map((entry, i) => hash(start + i, canonicalEntry(entry)));
   if (merkleRoot(leaves) !== tail.frames[at]!.root) {
-    throw new IntegrityError(
-      "Cannot prove anything: the index does not agree with its own Merkle tree. It was changed",
+    throw new IndexError(
+      "Cannot trust the index: it does not agree with its own Merkle tree. It was changed",
     );
   }
   const roots = tail.frames.map((frame) => frame.root);
-  const { offset: _, ...entry } = entries[within]!;
-  return {
+  const line = entries[within]!;
+  const { offset: _, ...entry } = line;
+  const proof: EntryProof = {
     schema: "holdfast.proof.v1",
     entry,
     number: start + within,
@@ -67,6 +81,7 @@ export async function proveEntry(index: Body, path: string): Promise<EntryProof>
     nonce: nonceOf(tail.salt, start + within),
     path: [...inclusionProof(leaves, within), ...inclusionProof(roots, at)],
   };
+  return { line, proof };
 }
 
 /** The only frame that can hold a path. */

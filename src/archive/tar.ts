@@ -18,9 +18,12 @@ import type {
 } from "../stage.ts";
 import { buildIndex, type BuiltIndex, type IndexTail } from "./listing.ts";
 import { type IndexReader, readIndex } from "./listing_read.ts";
+import { entriesByRange, findByRange, indexError, isLess } from "./ranges.ts";
 import { readTar } from "./read.ts";
 import { normalised } from "./sorted.ts";
 import { writeTar } from "./write.ts";
+
+const FROM_START = "its compression or encryption can only be read from the start";
 
 /** How {@linkcode tar} writes. */
 export interface TarOptions {
@@ -109,32 +112,60 @@ function factSheet(files: Files, fact: StageFact, tail: IndexTail): FactSheet {
   };
 }
 
-/** Reads the index's tail at once, where there is an index: what it notes is needed before the first entry. */
+/** Reads the index's tail at once, where there is an index and more than one file is asked for: its notes are needed before the first entry. */
 async function unpack(archive: Archive, context: Context): Promise<Files> {
-  const { limits } = context.want;
+  const { limits, path } = context.want;
+  if (!archive.index) {
+    const entries: Files["entries"] = (wanted) => entriesOf(archive, context, wanted && "it has no index");
+    return { kind: "files", entries, facts: archive.facts };
+  }
+  // Read whole, and with that held against the receipt: offsets and notes are in no Merkle tree.
+  const index = readIndex({ read: archive.index.read });
+  const listing = (): AsyncIterable<IndexEntry> => listingOf(index);
   const files: Files = {
     kind: "files",
-    entries: () => entriesOf(archive, context),
+    entries: (wanted) => wanted ? chosen(archive, context, index, wanted) : entriesOf(archive, context),
     facts: archive.facts,
+    index: archive.index,
+    listing,
+    find: (path) => findByRange(archive, listing, path),
   };
-  if (!archive.index) return files;
-  const index = readIndex(archive.index);
-  const tail = await index.tail();
+  if (path !== undefined) return files;
+  const tail = await index.tail().catch((error) => {
+    throw indexError(error);
+  });
   if (tail.entries > limits.entries) {
     throw new IntegrityError(
       `Cannot read the index: it lists ${tail.entries} entries, the limit is ${limits.entries}. Raise --limit-entries if you trust it`,
     );
   }
-  return {
-    ...files,
-    index: archive.index,
-    notes: () => tail.notes,
-    listing: () => listingOf(index),
-    ...(tail.ordered ? { ordered: true } : {}),
-  };
+  return { ...files, notes: () => tail.notes, ...(tail.ordered ? { ordered: true } : {}) };
 }
 
-async function* entriesOf(archive: Archive, context: Context): AsyncGenerator<Entry, void, undefined> {
+/** By ranges where that is possible and less work. */
+async function* chosen(
+  archive: Archive,
+  context: Context,
+  index: IndexReader,
+  wanted: (path: string) => boolean,
+): AsyncGenerator<Entry, void, undefined> {
+  const tail = await index.tail();
+  if (!await isLess(listingOf(index), tail, wanted)) return yield* entriesOf(archive, context);
+  const reader = await archive.body.open?.();
+  if (!reader) return yield* entriesOf(archive, context, FROM_START);
+  for await (const entry of entriesByRange(reader, listingOf(index), tail, wanted)) {
+    context.signal.throwIfAborted();
+    yield entry;
+  }
+}
+
+/** `why` all of it is read for a part, where there is something to say. */
+async function* entriesOf(
+  archive: Archive,
+  context: Context,
+  why?: string,
+): AsyncGenerator<Entry, void, undefined> {
+  if (why !== undefined) context.log.info(`Reading the whole archive: ${why}`);
   try {
     for await (const entry of readTar(archive.body.read(), context.want.limits)) {
       context.signal.throwIfAborted();
@@ -149,6 +180,6 @@ async function* listingOf(index: IndexReader): AsyncGenerator<IndexEntry, void, 
   try {
     yield* index.entries();
   } catch (error) {
-    throw labelled("tar", error);
+    throw labelled("tar", indexError(error));
   }
 }

@@ -166,7 +166,8 @@ export async function fill(
     await pause();
   }
 
-  for await (const entry of files.entries()) {
+  const needed = (path: string): boolean => selection.wanted(path) || rescued.has(path);
+  for await (const entry of files.entries(context.want.only.length > 0 ? needed : undefined)) {
     checkPath(entry.path, "the entry", limits);
     if (isStaging(entry.path)) {
       context.log.warn(

@@ -34,7 +34,7 @@ export function write(files: Files, context: Context, roots: readonly Root[]): P
   const { listing } = files;
   const rest: Files = {
     ...files,
-    entries: () => filter(files.entries(), keep),
+    entries: (wanted) => filter(files.entries(wanted), keep),
     listing: listing && (() => filter(listing(), keep)),
   };
   return extract(rest, context, roots);

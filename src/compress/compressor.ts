@@ -10,6 +10,7 @@ import { expand } from "./expand.ts";
 import { inOrder, type SourceReader, through, type Unit } from "./flow.ts";
 import { createInput } from "./input.ts";
 import { createPool, type Pool, type PoolOptions } from "./pool.ts";
+import { openRanges } from "./ranges.ts";
 import type { TableBuilder } from "./seekable.ts";
 
 /** Blocks under way for each worker: one it works on and one that waits, so that no worker does. */
@@ -66,7 +67,10 @@ export function compressor(recipe: Recipe): Stage<Archive, Archive> {
       return Promise.resolve({
         ...output,
         suffix: output.suffix.replace(/\.(?:zst|gz)$/, ""),
-        body: { read: () => label(tool, body()) },
+        body: {
+          read: () => label(tool, body()),
+          ...(output.body.open ? { open: () => openRanges(output.body.open!, tool, what) } : {}),
+        },
       });
     },
   };

@@ -15,6 +15,8 @@ export const FOOTER_MAGIC = 0x8f92eab1;
 /** Frame count, descriptor, magic number. */
 export const FOOTER_BYTES = 9;
 const FRAME_HEADER_BYTES = 8;
+/** Tables of more frames (8 TiB of content at 2 MiB each) are not held: 64 MiB. */
+const MAX_HELD = 4 * 1024 * 1024;
 /** The format's own limit on the number of frames. */
 const MAX_FRAMES = 0x8000000;
 
@@ -89,8 +91,8 @@ export function parseFooter(bytes: Uint8Array): Footer | undefined {
 }
 
 /**
- * Reads the seek table at the end of an object with two ranged reads. Undefined when there is none (an object of another tool);
- * throws {@linkcode IntegrityError} when there is one and it does not fit the object. `what` names the object in messages.
+ * Reads the seek table at the end of an object with two ranged reads. Undefined when there is none (an object of another tool)
+ * or it lists more than 4 Mi frames; throws {@linkcode IntegrityError} when there is one and it does not fit the object. `what` names the object in messages.
  */
 export async function readSeekTable(reader: Reader, what = "the archive"): Promise<SeekTable | undefined> {
   if (reader.size < FRAME_HEADER_BYTES + FOOTER_BYTES) return undefined;
@@ -99,6 +101,7 @@ export async function readSeekTable(reader: Reader, what = "the archive"): Promi
   const length = footer.frames * footer.entryBytes;
   const start = reader.size - FOOTER_BYTES - length - FRAME_HEADER_BYTES;
   if (start < 0) throw damaged(what);
+  if (footer.frames > MAX_HELD) return undefined;
   const bytes = await reader.at(start, reader.size - FOOTER_BYTES);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const magic = view.getUint32(0, true);

@@ -13,6 +13,7 @@ import { makeHeader } from "./header.ts";
 import { checkRecipients, type RecipientKind } from "./keys.ts";
 import { sealPayload } from "./payload.ts";
 import { asArchive, nameOf } from "./plaintext.ts";
+import { openRanges, startOf } from "./ranges.ts";
 import { scryptRecipient } from "./scrypt.ts";
 import { decrypted, inspect, notAge, type Secrets, type Unlock, unlocker } from "./unlock.ts";
 
@@ -168,13 +169,14 @@ interface Look {
 async function look(output: Sealed, secrets: Secrets): Promise<Look> {
   const what = nameOf(output);
   const unlock = unlocker(secrets, recipientsOf(output));
-  return { what, unlock, encrypted: await inspect(output.body.read(), unlock, what) };
+  return { what, unlock, encrypted: await inspect(await startOf(output.body), unlock, what) };
 }
 
 function opened(output: Sealed, unlock: Unlock, what: string): Archive {
   const { suffix, body, index } = output;
   const open = (sealed: Body, name: string): Body => ({
     read: () => label(NAME, decrypted(sealed.read, unlock, name)),
+    ...(sealed.open ? { open: () => openRanges(sealed.open!, unlock, name) } : {}),
   });
   return {
     ...asArchive(output),

@@ -10,10 +10,13 @@ import { IntegrityError } from "../errors.ts";
 import type { U8 } from "../stage.ts";
 import type { Intake } from "./intake.ts";
 
-const CHUNK = 64 * 1024;
-const TAG = 16;
-const SEALED_CHUNK = CHUNK + TAG;
-const NONCE = 16;
+/** Content of a chunk; only the last may be shorter. */
+export const CHUNK: number = 64 * 1024;
+/** What a chunk is longer for its tag. */
+export const TAG = 16;
+const SEALED_CHUNK: number = CHUNK + TAG;
+/** What stands before the first chunk. */
+export const NONCE = 16;
 /** A stream chunk holds as many age chunks as fit. */
 const BATCH_BYTES = 1024 * 1024;
 const CIPHER = "chacha20-poly1305";
@@ -124,7 +127,8 @@ function batch(): Batch {
 
 const NEXT = "Restore another copy or an older backup";
 
-function streamKey(fileKey: U8, nonce: U8): Uint8Array {
+/** The key of the chunks. */
+export function streamKey(fileKey: U8, nonce: U8): Uint8Array {
   return new Uint8Array(hkdfSync("sha256", fileKey, nonce, "payload", 32));
 }
 
@@ -173,7 +177,7 @@ function openNext(
 }
 
 /** One chunk, or undefined unless its tag is right. Nothing of a chunk is used before its tag has been checked. */
-function openChunk(
+export function openChunk(
   key: Uint8Array,
   counter: number,
   last: boolean,

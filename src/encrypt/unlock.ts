@@ -101,16 +101,22 @@ export function notAge(what: string): IntegrityError {
   );
 }
 
-interface Opened {
+/** A header, and what comes after it. */
+export interface Opened {
+  /** The header, whole. */
   readonly header: U8;
+  /** What follows. */
   readonly rest: Intake;
+  /** Whether it stands in ASCII armor. */
+  readonly armor: boolean;
 }
 
-async function header(input: Intake, what: string): Promise<Opened | undefined> {
+/** Takes the header; undefined when the bytes are not encrypted with age. */
+export async function header(input: Intake, what: string): Promise<Opened | undefined> {
   const form = await sniff(input);
   if (form === undefined) return undefined;
   const rest = form === "armor" ? intake(dearmored(input, what)) : input;
-  return { header: await takeHeader(rest, what), rest };
+  return { header: await takeHeader(rest, what), rest, armor: form === "armor" };
 }
 
 async function askIdentities(secrets: Secrets, what: string, needs: string): Promise<readonly string[]> {

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import { label, readAll, toBytes } from "../bytes.ts";
 import { INDEX } from "../catalog.ts";
-import { IntegrityError, messageOf, NotFoundError } from "../errors.ts";
+import { IndexError, IntegrityError, messageOf, NotFoundError } from "../errors.ts";
 import { requireOnRestore } from "../policy.ts";
 import { type BackupReceipt, decodeReceipt } from "../receipt.ts";
 import type { Body, Bytes, Context, Copy, FactSheet, Sealed, Store, Stored, U8 } from "../stage.ts";
@@ -42,7 +42,9 @@ async function openCopy(stored: Stored, copy: Copy, context: Context): Promise<S
   const suffix = stored.shelf.naming.parse(id)?.suffix ?? "";
   const body = await verifiedBody(copy.store, receipt, "", context);
   const hasIndex = receipt.objects.some((object) => object.suffix === INDEX);
-  const index = hasIndex ? await verifiedBody(copy.store, receipt, INDEX, context) : undefined;
+  const index = hasIndex && !context.want.whole
+    ? await verifiedBody(copy.store, receipt, INDEX, context)
+    : undefined;
   return {
     kind: "sealed",
     suffix,
@@ -65,11 +67,12 @@ async function verifiedBody(
   const expected = receipt.objects.find((object) => object.suffix === suffix);
   if (!expected) throw new IntegrityError(`Cannot read "${key}": its receipt does not list it`);
   const item = await store.head(key);
+  const Kind = suffix === INDEX ? IndexError : IntegrityError;
   if (!item) {
-    throw new IntegrityError(`Cannot read "${key}": its receipt is in ${store.url}, the object is gone`);
+    throw new Kind(`Cannot read "${key}": its receipt is in ${store.url}, the object is gone`);
   }
   if (item.bytes !== expected.bytes) {
-    throw new IntegrityError(
+    throw new Kind(
       `Cannot trust "${key}" in ${store.url}: it has ${item.bytes} bytes, its receipt says ${expected.bytes}`,
     );
   }

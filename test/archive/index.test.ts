@@ -236,7 +236,7 @@ Deno.test("readIndex() refuses a tail of more than 64 MiB before reading it", as
 
 Deno.test("an index gives exactly the range that is asked for, or throws", async () => {
   const { bytes, body } = await built(lines(4200));
-  const reader = await body.open!();
+  const reader = (await body.open!())!;
   assert.equal(reader.size, bytes.length);
   for (const [start, end] of [[0, bytes.length], [5, 5], [1000, bytes.length - 1]] as const) {
     assert.deepEqual(await reader.at(start, end), bytes.slice(start, end));

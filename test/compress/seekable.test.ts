@@ -19,7 +19,7 @@ function object(...sizes: (readonly [stored: number, content: number])[]): U8 {
 }
 
 async function read(bytes: U8): Promise<SeekTable | undefined> {
-  return await readSeekTable(await bodyOf(bytes).open!());
+  return await readSeekTable((await bodyOf(bytes).open!())!);
 }
 
 Deno.test("createTable() writes the format's bytes", () => {

@@ -94,7 +94,7 @@ for (const [name, make] of [["zstd", zstdOn], ["gzip", gzipOn]] as const) {
 Deno.test("zstd() writes frames of 2 MiB with content size and checksum, and lists them", async () => {
   const bytes = lines(5 * MIB);
   const object = await pack(zstd(), bytes);
-  const table = await readSeekTable(await bodyOf(object).open!());
+  const table = await readSeekTable((await bodyOf(object).open!())!);
   assert.equal(table?.frames, 3);
   for (let i = 0; i < 3; i++) {
     const frame = object.subarray(table.stored[i], table.stored[i + 1]);
@@ -113,7 +113,7 @@ Deno.test("zstd() writes one frame a block, whatever length it comes out with", 
   // A little over 256 KiB packed, where node:zlib needs a second chunk for the end.
   for (let size = 1_080_000; size < 1_180_000; size += 10_000) {
     const object = await pack(zstd(), text.slice(0, size));
-    const table = await readSeekTable(await bodyOf(object).open!());
+    const table = await readSeekTable((await bodyOf(object).open!())!);
     assert.equal(frameLength(object), table?.stored[1]);
     assert.equal(table?.frames, 1);
   }
@@ -121,7 +121,7 @@ Deno.test("zstd() writes one frame a block, whatever length it comes out with", 
 
 Deno.test("zstd() writes one empty frame and its table for an empty archive", async () => {
   const object = await pack(zstd(), new Uint8Array(0));
-  const table = await readSeekTable(await bodyOf(object).open!());
+  const table = await readSeekTable((await bodyOf(object).open!())!);
   assert.equal(table?.frames, 1);
   assert.equal(table.content[1], 0);
   assert.equal((await unpack(object, { table: true })).length, 0);
@@ -192,7 +192,7 @@ Deno.test("zstd() undo labels its own errors and names the object", async () => 
 
 Deno.test("zstd() undo asks for the seek table when the receipt says that there is one", async () => {
   const object = await pack(zstd(), lines(5 * MIB));
-  const table = await readSeekTable(await bodyOf(object).open!());
+  const table = await readSeekTable((await bodyOf(object).open!())!);
   const bare = object.slice(0, table!.stored[3]);
   const said = [{ verb: "compress", tool: "zstd", options: { level: 3, frameBytes: FRAME_BYTES } }];
   const read = (stage: Stage<Archive, Archive>, stages: typeof said): Promise<U8> =>
