@@ -94,6 +94,13 @@ Deno.test("examples/embedding.ts runs from another project, linked as the README
   assert.ok(existsSync(dir.join("store", out.trim())));
 });
 
+Deno.test("examples/simulate_faults.ts finds nothing lost, and touches no store", async () => {
+  const { code, out, err } = await run(root, "examples/simulate_faults.ts", "4", "7");
+  assert.equal(code, 0, err + out);
+  assert.match(out, /^Nothing was lost\.$/m);
+  assert.ok(!existsSync(`${root}backups`));
+});
+
 Deno.test("the cron example is one well-formed line for each job", () => {
   const lines = readFileSync(`${root}examples/holdfast.cron`, "utf8").split("\n");
   const jobs = lines.filter((line) => line && !line.startsWith("#") && !/^[A-Z]+=/.test(line));
