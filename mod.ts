@@ -33,6 +33,9 @@ export * as store from "./src/store/mod.ts";
 export { upload, type UploadOptions } from "./src/upload/mod.ts";
 export { type Candidate, type Decision, keep, type Policy, prune } from "./src/prune/mod.ts";
 
+/** Telling people and machines how a run went. */
+export * as notify from "./src/notify/mod.ts";
+
 /** The recipe for naras: their events as a source, and back. */
 export * as nara from "./src/recipes/nara.ts";
 
@@ -43,9 +46,21 @@ export * as chio from "./src/recipes/chio.ts";
 export * as chatto from "./src/recipes/chatto.ts";
 
 export { pipeline } from "./src/pipeline.ts";
-export { backup, type BackupResult, retain } from "./src/run.ts";
+export { backup, type BackupOptions, type BackupResult, retain } from "./src/run.ts";
 export { restore, type RestoreOptions, type RestoreResult } from "./src/restore.ts";
 export { list, type ListItem } from "./src/list.ts";
+export {
+  compare,
+  type CompareOptions,
+  type CompareResult,
+  copy,
+  type CopyOptions,
+  type CopyResult,
+  type CopyStep,
+  type CopyTrouble,
+  type Difference,
+  type Disagreement,
+} from "./src/copy/mod.ts";
 export { verify, type VerifyOptions, type VerifyResult } from "./src/verify.ts";
 export { drill, type DrillOptions, type DrillResult } from "./src/drill.ts";
 export type { Phases } from "./src/phases.ts";

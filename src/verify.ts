@@ -154,7 +154,7 @@ async function auditStore(
 }
 
 /** Receipt, sizes and sidecars: undoes the stages that need no key. */
-async function quick(plan: Plan, stored: Stored, context: Context): Promise<Sealed> {
+export async function quick(plan: Plan, stored: Stored, context: Context): Promise<Sealed> {
   let value: Stored | Sealed = stored;
   for (const stage of plan.stages.toReversed()) {
     if (stage.verb !== "prune" && stage.verb !== "upload" && stage.verb !== "sign") break;

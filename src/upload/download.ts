@@ -117,7 +117,8 @@ function verified(
   });
 }
 
-async function readSidecar(store: Store, key: string): Promise<U8 | undefined> {
+/** A sidecar; undefined when it is proven absent. */
+export async function readSidecar(store: Store, key: string): Promise<U8 | undefined> {
   let bytes: Bytes;
   try {
     bytes = await store.get(key);
