@@ -31,7 +31,7 @@ export * as sign from "./src/sign/mod.ts";
 /** The stores that verb 6, upload, writes to. */
 export * as store from "./src/store/mod.ts";
 export { upload, type UploadOptions } from "./src/upload/mod.ts";
-export { type Candidate, type Decision, keep, type Policy, prune } from "./src/prune/mod.ts";
+export { type Candidate, type Decision, keep, planDigest, type Policy, prune } from "./src/prune/mod.ts";
 
 /** The recipe for naras: their events as a source, and back. */
 export * as nara from "./src/recipes/nara.ts";
@@ -43,7 +43,7 @@ export * as chio from "./src/recipes/chio.ts";
 export * as chatto from "./src/recipes/chatto.ts";
 
 export { pipeline } from "./src/pipeline.ts";
-export { backup, type BackupResult, retain } from "./src/run.ts";
+export { backup, type BackupResult, retain, type RetainOptions } from "./src/run.ts";
 export { restore, type RestoreOptions, type RestoreResult } from "./src/restore.ts";
 export { list, type ListItem } from "./src/list.ts";
 export {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { ahead } from "./ahead.ts";
 import { readAll, sha256, text, utf8 } from "./bytes.ts";
 import { type Catalog, readCatalog, RECEIPT } from "./catalog.ts";
 import { ExistsError, IntegrityError, NotFoundError } from "./errors.ts";
@@ -11,6 +12,9 @@ import { formatName } from "./name.ts";
 import { type Prover, prover, signReceipt } from "./seal.ts";
 import { decodeReceipt, encodeReceipt, type PruneReceipt, type Receipt, RECEIPT_LIMIT } from "./receipt.ts";
 import type { Context, Shelf, State, Store, U8 } from "./stage.ts";
+
+/** How many receipts are read at once. */
+const READS = 8;
 
 /** A receipt's place in the ledger. */
 export interface Head {
@@ -123,15 +127,18 @@ export async function readLedger(
   const unproven = prove.unproven;
   const covered = new Set(base?.receipt.live.map((item) => item.id));
   const gone = new Set(base?.receipt.tombstones.map((item) => item.sha256));
+  const unread: string[] = [];
   for (const id of receiptIds(catalog)) {
     if (id === newest?.key || covered.has(id)) continue;
     const seen = known[id];
-    if (seen) {
-      nodes.push({ id, ...seen });
-      continue;
-    }
+    if (seen) nodes.push({ id, ...seen });
+    else unread.push(id);
+  }
+  for await (const read of ahead(unread, READS, (id) => readReceipt(store, id, shelf))) {
+    const id = read.item;
     try {
-      const { bytes, receipt } = await readReceipt(store, id, shelf);
+      if ("error" in read) throw read.error;
+      const { bytes, receipt } = read.value;
       nodes.push({ id, sha256: sha256(bytes), parents: receipt.parents });
       if (receipt.event === "prune" && await prove.check(id, bytes)) {
         for (const item of receipt.tombstones) gone.add(item.sha256);

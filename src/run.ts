@@ -49,14 +49,23 @@ export async function backup(plan: Plan, options: RunOptions = {}): Promise<Back
   };
 }
 
+/** Options of {@linkcode retain}. */
+export interface RetainOptions extends RunOptions {
+  /** Remove. Default: false, it only decides. */
+  readonly confirm?: boolean | undefined;
+  /** `planDigest` of the verdicts that may be carried out; any other list is refused with StoreError, and nothing is removed. */
+  readonly expect?: string | undefined;
+}
+
 /**
- * Applies the plan's retention without a backup. Without `confirm` it only decides. Throws TypeError when the plan has no prune
- * stage.
+ * Applies the plan's retention without a backup. Without `confirm` it only decides. Refuses when the store changes between deciding
+ * and removing. Throws TypeError when the plan has no prune stage.
  */
 export async function retain(
   plan: Plan,
-  options: RunOptions & { readonly confirm?: boolean | undefined } = {},
+  options: RetainOptions = {},
 ): Promise<readonly Verdict[]> {
   if (!plan.retain) throw new TypeError("Cannot prune: the plan has no prune stage");
-  return await plan.retain(options.confirm ?? false, makeContext(options), shelfOf(plan));
+  const { confirm = false, expect } = options;
+  return await plan.retain({ confirm, expect }, makeContext(options), shelfOf(plan));
 }

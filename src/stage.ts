@@ -456,7 +456,7 @@ export interface Stage<In, Out> {
   readonly seals?: readonly Seal[] | undefined;
   /** The stage's retention, on its own; only prune has it. */
   readonly retain?:
-    | ((confirm: boolean, context: Context, shelf: Shelf) => Promise<readonly Verdict[]>)
+    | ((want: RetainWant, context: Context, shelf: Shelf) => Promise<readonly Verdict[]>)
     | undefined;
 }
 
@@ -516,6 +516,14 @@ export interface Requirements {
   readonly maxAge?: string | undefined;
 }
 
+/** What is asked of retention. */
+export interface RetainWant {
+  /** Whether to remove; else it only decides. */
+  readonly confirm: boolean;
+  /** The digest of the only list that may be carried out; anything else is refused before anything is removed. Default: any. */
+  readonly expect?: string | undefined;
+}
+
 /** What retention decided for one backup, and why. */
 export interface Verdict {
   /** The backup. */
@@ -526,6 +534,8 @@ export interface Verdict {
   readonly keep: boolean;
   /** Why it stays ("daily 2026-11-20", "newest verified"), or why not ("no rule keeps it"). */
   readonly reasons: readonly string[];
+  /** Stored bytes of the archive and what lies beside it: what its removal frees. */
+  readonly bytes: number;
 }
 
 /** A stage of any type, for walking a pipeline. */

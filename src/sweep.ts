@@ -7,14 +7,14 @@
 import { type Catalog, INTENT, RECEIPT, type Shelved, type ShelvedEvent } from "./catalog.ts";
 import { readAll, sha256 } from "./bytes.ts";
 import { NotFoundError } from "./errors.ts";
-import type { Head, Ledger } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import { RECEIPT_LIMIT } from "./receipt.ts";
 import type { Context, Store } from "./stage.ts";
 
 /**
  * Finishes announced deletions, and removes incomplete backups whose intent is older than `graceMs`. What a listing says is not
  * enough to delete: some stores list late. So that a backup is incomplete is proven by its receipt's absence, and that it is the
- * announced one by its receipt's digest, for a clock that was set back can give a name again. `more` are further announcements.
+ * announced one by its receipt's digest, for a clock that was set back can give a name again.
  */
 export async function sweep(
   store: Store,
@@ -22,20 +22,16 @@ export async function sweep(
   ledger: Ledger,
   context: Context,
   graceMs: number,
-  more: readonly Head[] = [],
 ): Promise<void> {
-  const announced = new Map<string, Set<string>>();
-  for (const { id, sha256 } of [...ledger.base?.receipt.tombstones ?? [], ...more]) {
-    announced.set(id, (announced.get(id) ?? new Set()).add(sha256));
-  }
+  const announced = new Map((ledger.base?.receipt.tombstones ?? []).map(({ id, sha256 }) => [id, sha256]));
   for (const backup of catalog.backups) {
     context.signal.throwIfAborted();
     const intent = backup.parts.get(INTENT);
     const age = intent ? context.now.getTime() - intent.modified.getTime() : 0;
     const died = intent !== undefined && age > graceMs;
-    const digests = announced.get(backup.id);
-    if (digests && !intent) {
-      if (await isAnnounced(store, backup.id + RECEIPT, digests)) await removeBackup(store, backup);
+    const digest = announced.get(backup.id);
+    if (digest !== undefined && !intent) {
+      if (await isAnnounced(store, backup.id + RECEIPT, digest)) await removeBackup(store, backup);
     } else if (died && backup.state === "complete") await store.delete(backup.id + INTENT);
     else if (died && backup.state === "incomplete" && !await store.head(backup.id + RECEIPT)) {
       context.log.info(`Removing what a dead run left in ${store.url}: "${backup.id}"`);
@@ -43,15 +39,15 @@ export async function sweep(
     }
   }
   for (const event of catalog.events) {
-    const digests = announced.get(event.key);
-    if (digests && await isAnnounced(store, event.key, digests)) await removeEvent(store, event);
+    const digest = announced.get(event.key);
+    if (digest !== undefined && await isAnnounced(store, event.key, digest)) await removeEvent(store, event);
   }
 }
 
 /** Whether what stands under a receipt's key is what was announced, or nothing any more. */
-async function isAnnounced(store: Store, key: string, digests: ReadonlySet<string>): Promise<boolean> {
+async function isAnnounced(store: Store, key: string, digest: string): Promise<boolean> {
   try {
-    return digests.has(sha256(await readAll(await store.get(key), RECEIPT_LIMIT, `the receipt "${key}"`)));
+    return sha256(await readAll(await store.get(key), RECEIPT_LIMIT, `the receipt "${key}"`)) === digest;
   } catch (error) {
     if (error instanceof NotFoundError) return true;
     throw error;

@@ -34,6 +34,7 @@ export function numberOption(name: `--${string}`, about: string, min = 1) {
 }
 
 type Metavar =
+  | "DIGEST"
   | "FILE"
   | "NAME"
   | "STORE"

@@ -5,10 +5,12 @@
  */
 import { object } from "@optique/core/constructs";
 import { type Command, command } from "../cli.ts";
+import { formatBytes } from "../bytes.ts";
 import { ConfigError } from "../errors.ts";
 import type { Job } from "../plan.ts";
-import type { Policy } from "../prune/mod.ts";
+import { planDigest, type Policy } from "../prune/mod.ts";
 import { retain } from "../run.ts";
+import type { Verdict } from "../stage.ts";
 import {
   allArg,
   keyArgs,
@@ -38,20 +40,23 @@ const policyArgs = {
 /** The command. */
 export const pruneCommand: Command = command({
   name: "prune",
-  usage: "[--confirm] [OPTION...]",
+  usage: "[--confirm [--expect DIGEST]] [OPTION...]",
   brief: "Says which backups retention would remove, and with --confirm removes them.",
   about: [
-    "Standard output: a table. --json: an object a backup with plan, id, store, keep, reasons, removed. Only complete backups count; the " +
+    "Standard output: a table. --json: an object a backup with plan, id, store, keep, reasons, bytes, removed, list. Only complete backups count; the " +
     "newest, and the newest that was verified in full, always stay.",
+    "A dry run says the digest of its list. With --expect, that list is removed or nothing is.",
   ],
   examples: [
     "deno task prune",
+    "deno task prune --confirm --expect 3f9a0c1d2b4e5f60",
     "deno task prune --config /etc/holdfast/backup.toml --all --confirm",
     "deno task prune --from /mnt/disk/backups --name docs --keep-daily 14 --keep-monthly 12 --timezone Europe/Berlin",
   ],
   parser: object({
     dryRun: toggle("--dry-run", "Remove nothing: what happens without --confirm"),
     confirm: toggle("--confirm", "Remove"),
+    expect: textOption("--expect", "DIGEST", "Remove only the list of which a dry run said this digest"),
     wait: toggle("--wait", "Wait for another run of the same backup"),
     ...policyArgs,
     ...planArgs,
@@ -66,6 +71,9 @@ export const pruneCommand: Command = command({
     }
     const policy = policyOf(args);
     const choices = await chooseShelves(args, cli, { policy });
+    if (args.expect !== undefined && choices.length > 1) {
+      throw new ConfigError("Cannot use --expect for several plans: each has a list of its own. Pass --plan");
+    }
     return await eachPlan(choices, cli, async (job) => {
       if (!job.plan.retain) {
         throw new ConfigError(`Cannot prune "${job.name}": no retention is set. ${adviceFor(job)}`);
@@ -73,32 +81,54 @@ export const pruneCommand: Command = command({
       const options = cli.runOptions(args.quiet);
       const confirm = args.confirm ?? false;
       options.note(`Pruning "${job.plan.shelf?.name}" in ${whereOf(job)}`);
-      const verdicts = await retain(job.plan, { ...options, confirm, wait: args.wait ?? false });
+      const { expect } = args;
+      const verdicts = await retain(job.plan, { ...options, confirm, expect, wait: args.wait ?? false });
       cli.clear();
-      const rows: string[][] = [];
-      // The same backup stands once for each store.
-      const several = (job.plan.shelf?.stores.length ?? 1) > 1;
-      for (const { id, store, keep, reasons } of verdicts) {
-        if (args.json) {
-          cli.terminal.out(
-            JSON.stringify({ plan: job.name, id, store, keep, reasons, removed: !keep && confirm }),
-          );
-        } else {
-          const verdict = keep ? "keep" : confirm ? "removed" : "remove";
-          rows.push([verdict, id, ...(several ? [store] : []), reasons.join(", ")]);
-        }
-      }
-      for (const line of table(rows)) cli.terminal.out(line);
-      const gone = verdicts.filter(({ keep }) => !keep).length;
+      show(job, verdicts, confirm, args.json ?? false, (line) => cli.terminal.out(line));
+      const gone = verdicts.filter(({ keep }) => !keep);
+      const what = `${gone.length} of ${verdicts.length}, ${formatBytes(bytesOf(gone))}`;
       options.note(
         confirm
-          ? `Removed ${gone} of ${verdicts.length}`
-          : `Dry run: nothing was removed. --confirm removes ${gone} of ${verdicts.length}`,
+          ? `Removed ${what}`
+          : `Dry run: nothing was removed. --confirm removes ${what}; --confirm --expect ${
+            planDigest(verdicts)
+          } removes ` +
+            "exactly these, or nothing if anything has changed by then",
       );
       return options.warned() > 0 ? EXIT.warnings : EXIT.complete;
     });
   },
 });
+
+/** A line for each backup. */
+function show(
+  job: Job,
+  verdicts: readonly Verdict[],
+  confirm: boolean,
+  json: boolean,
+  out: (line: string) => void,
+): void {
+  const list = planDigest(verdicts);
+  if (json) {
+    for (const { id, store, keep, reasons, bytes } of verdicts) {
+      out(
+        JSON.stringify({ plan: job.name, id, store, keep, reasons, bytes, removed: !keep && confirm, list }),
+      );
+    }
+    return;
+  }
+  // The same backup stands once for each store.
+  const several = (job.plan.shelf?.stores.length ?? 1) > 1;
+  const rows = verdicts.map(({ id, store, keep, reasons, bytes }) => {
+    const verdict = keep ? "keep" : confirm ? "removed" : "remove";
+    return [verdict, id, formatBytes(bytes), ...(several ? [store] : []), reasons.join(", ")];
+  });
+  for (const line of table(rows)) out(line);
+}
+
+function bytesOf(verdicts: readonly Verdict[]): number {
+  return verdicts.reduce((sum, { bytes }) => sum + bytes, 0);
+}
 
 /** How retention is set where this plan comes from. */
 function adviceFor(job: Job): string {

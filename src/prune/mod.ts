@@ -1,3 +1,3 @@
 /** Retention: `prune`. @module */
-export { prune } from "./prune.ts";
+export { planDigest, prune } from "./prune.ts";
 export { type Candidate, type Decision, keep, type Policy } from "./keep.ts";

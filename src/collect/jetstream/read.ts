@@ -5,7 +5,7 @@
  */
 import { messageOf } from "../../errors.ts";
 import type { Context } from "../../stage.ts";
-import { ahead } from "./ahead.ts";
+import { ahead } from "../../ahead.ts";
 import { chooseStreams, phases, type Skipped, type StreamChoice, type StreamOrder } from "./choose.ts";
 import { integerAt } from "../../nats/exact.ts";
 import type { Link } from "../../nats/link.ts";

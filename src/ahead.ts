@@ -17,7 +17,7 @@ export async function* ahead<T, R>(
   items: readonly T[],
   width: number,
   work: (item: T, signal: AbortSignal) => Promise<R>,
-  drop: (value: R) => void,
+  drop: (value: R) => void = () => {},
 ): AsyncGenerator<Outcome<T, R>, void, undefined> {
   const waiting: Promise<Outcome<T, R>>[] = [];
   const stop = new AbortController();
