@@ -26,6 +26,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "jq": "jq",
   "minisign": "minisign",
   "npx": "npm",
+  "openssl": "openssl",
   "pigz": "pigz",
   "python3": "python3",
   "rclone": "rclone",

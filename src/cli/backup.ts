@@ -93,7 +93,7 @@ async function run(args: Args, cli: Cli): Promise<number> {
     cli,
     async (job) => {
       if (args.dryRun) return await dryRun(job, args, cli);
-      const code = await one(job, args, cli);
+      const code = await backUp(job, args, cli);
       if (!chosen && !args.json) await showShelf(job, args, cli);
       return code;
     },
@@ -118,7 +118,12 @@ function directWord(args: Args): string | undefined {
   return args.passphraseFile === undefined ? undefined : "--passphrase-file";
 }
 
-async function one(job: Job, args: Args, cli: Cli): Promise<number> {
+/** Runs a plan with its hooks, and reports as the arguments say; gives the exit code. */
+export async function backUp(
+  job: Job,
+  args: Pick<Args, "quiet" | "wait" | "json"> & { readonly now?: Date | undefined },
+  cli: Cli,
+): Promise<number> {
   const options = cli.runOptions(args.quiet);
   options.note(`Backing up "${job.name}" to ${whereOf(job)}`);
   let facts: HookFacts = { outcome: "failed" };
@@ -129,7 +134,7 @@ async function one(job: Job, args: Args, cli: Cli): Promise<number> {
   };
   try {
     await runHook(job, "before", { outcome: "running" }, cli.signal);
-    result = await backup(job.plan, { ...options, wait: args.wait ?? false });
+    result = await backup(job.plan, { ...options, wait: args.wait ?? false, now: args.now });
     facts = { outcome: result.status, id: result.id };
     await late("after");
   } catch (error) {

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { sha256, text, utf8 } from "../../bytes.ts";
-import { readAll } from "../../bytes.ts";
+import { existsSync } from "node:fs";
+import { readAll, sha256, text, utf8 } from "../../bytes.ts";
 import { ExistsError, IntegrityError, messageOf, NotFoundError } from "../../errors.ts";
 import { checkName } from "../../name.ts";
 import type { Store } from "../../stage.ts";
@@ -67,11 +67,17 @@ export async function writeAnchor(store: Store, anchor: ChioAnchor, name = "chio
   return key;
 }
 
-/** All heads that were written to a store under `name`, each with its signature checked; oldest first. */
-export async function readAnchors(store: Store, name = "chio"): Promise<readonly KnownHead[]> {
+/** All heads that were written to a store under `name`, each with its signature checked; oldest first. With `empty` there may be none. */
+export async function readAnchors(
+  store: Store,
+  name = "chio",
+  { empty = false }: { readonly empty?: boolean | undefined } = {},
+): Promise<readonly KnownHead[]> {
+  // A folder is made by the first thing that is written to it.
+  if (empty && store.folder !== undefined && !existsSync(store.folder)) return [];
   const heads: KnownHead[] = [];
   for await (const { key } of store.list(prefixOf(name))) heads.push(await readAnchor(store, key));
-  if (heads.length > 0) return heads;
+  if (heads.length > 0 || empty) return heads;
   throw new NotFoundError(
     `Cannot find an anchor called "${name}" in ${store.url}. Check the store, or write one with chio:anchor`,
   );

@@ -4,6 +4,7 @@
  * @module
  */
 import { checkCheckpoint, type CheckedCheckpoint, type CheckpointRow } from "./checkpoint.ts";
+import { IntegrityError } from "../../errors.ts";
 import { type OpenStore, openStore } from "./open.ts";
 
 /** A checkpoint that somebody has seen. */
@@ -64,4 +65,19 @@ export function compareHeads(path: string, known: readonly KnownHead[]): Compari
   } finally {
     store.close();
   }
+}
+
+/** Throws {@linkcode IntegrityError} where a live store is not what known heads say: it was forked, or rolled back. */
+export function refuseFork(path: string, { forked, ahead }: Comparison): void {
+  const [first] = forked;
+  if (first) {
+    throw new IntegrityError(
+      `The store "${path}" has another checkpoint ${first.seq} than ${first.from} knows: its chain was forked. Find out which is the ` +
+        "true one, and restore it",
+    );
+  }
+  if (!ahead) return;
+  throw new IntegrityError(
+    `The store "${path}" ends before checkpoint ${ahead.seq}, which ${ahead.from} knows: it was rolled back. Look for a newer copy before it serves`,
+  );
 }
