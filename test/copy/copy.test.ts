@@ -26,13 +26,9 @@ import { acquireLease } from "../../src/store/lease.ts";
 import { bytesOf, identity, keysOf, recipient, treeScratch } from "../engine/support.ts";
 import { minisignPair } from "../sign/support.ts";
 import { sh, testContext } from "../support.ts";
+import { hour, idAt } from "./scene.ts";
 
 const pair = minisignPair();
-const T0 = new Date("2026-11-20T03:00:00Z");
-const hour = (n: number): Date => new Date(T0.getTime() + n * 3_600_000);
-const idAt = (n: number): string =>
-  `app_${hour(n).toISOString().slice(0, 19).replaceAll(":", "-")}Z.tar.zst.age`;
-
 /** A signed plan; without `secret` it can only check. */
 function planOf(
   source: string,
@@ -167,7 +163,7 @@ Deno.test("copy without the plan does not strip the signature of a receipt", asy
   assert.match(troubles[0]!.error.message, /must be signed again\. Copy with the plan that signs/);
   const fresh = store.directory(it.join("c"));
   assert.equal((await copy(bare, { from: [it.a], to: [fresh] })).copied.length, 1); // the first of its ledger: nothing changes
-  await sound({ ...it, [Symbol.dispose]: () => {} }, it.a, [0]);
+  await sound(it, fresh, [0]);
 });
 
 Deno.test("copy does not put back what retention removed, unless nobody trusted has signed that", async () => {
@@ -278,4 +274,35 @@ Deno.test("compare names what differs: another backup of the name, wrong lengths
   const [cut] = (await compare(both, { stores: [a, c] })).differences;
   assert.equal(cut!.what, "differing");
   assert.match(cut!.why!, /it has 3 bytes, its receipt says/);
+});
+
+Deno.test("copy goes on with an archive that is whole, and writes one anew that is not", async () => {
+  using it = scene();
+  const { a, b } = it;
+  await it.run(0, a);
+  const id = idAt(0);
+  const whole = await bytesOf(a, id);
+  const spoilt = whole.slice();
+  spoilt[whole.length >> 1]! ^= 1;
+  const none = new Uint8Array();
+  for (const [there, puts] of [[whole, 0], [spoilt, 1], [whole.slice(1), 1], [none, 1]] as const) {
+    const state = memoryState(); // the rounds know nothing of each other
+    await b.put(`${id}.intent`, none);
+    await b.put(id, there.slice());
+    await b.put(`${id}.sha256`, none);
+    await b.put(`${id}.receipt.json.minisig`, none);
+    const keys: string[] = [];
+    const watched: Store = {
+      ...b,
+      put: (key, body, options) => {
+        keys.push(key);
+        return b.put(key, body, options);
+      },
+    };
+    const { copied, troubles } = await copy(planOf(it.source, [a, watched]), { state });
+    assert.deepEqual([copied.length, troubles], [1, []]);
+    assert.equal(keys.filter((key) => key === id).length, puts);
+    await sound({ ...it, state }, b, [0]);
+    for (const key of await keysOf(b)) await b.delete(key);
+  }
 });
