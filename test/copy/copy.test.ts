@@ -162,7 +162,7 @@ Deno.test("copy without the plan does not strip the signature of a receipt", asy
   assert.ok(troubles[0]!.error instanceof KeyError, String(troubles[0]!.error));
   assert.match(troubles[0]!.error.message, /must be signed again\. Copy with the plan that signs/);
   const fresh = store.directory(it.join("c"));
-  assert.equal((await copy(bare, { from: [it.a], to: [fresh] })).copied.length, 1); // the first of its ledger: nothing changes
+  assert.equal((await copy(bare, { from: [it.a], to: [fresh], state: it.state })).copied.length, 1); // the first of its ledger: nothing changes
   await sound(it, fresh, [0]);
 });
 
