@@ -13,6 +13,8 @@ import { nats } from "./nats.ts";
 import { optionsOf as natsOptionsOf } from "./nats/url.ts";
 import { s3 } from "./s3.ts";
 import { optionsOf } from "./s3/url.ts";
+import { sftp } from "./sftp.ts";
+import { optionsOf as sftpOptionsOf } from "./sftp/url.ts";
 
 export { directory, type DirectoryOptions } from "./directory.ts";
 export { memory } from "./memory.ts";
@@ -27,6 +29,7 @@ export {
   type S3Survey,
   type S3Upload,
 } from "./s3.ts";
+export { sftp, type SftpOptions } from "./sftp.ts";
 export type { ByteRange, Bytes, Lock, PutOptions, Store, StoreItem, U8 } from "../stage.ts";
 
 /** Options of {@linkcode open}. */
@@ -41,14 +44,12 @@ const SCHEMES: Readonly<Record<string, (url: string) => Store>> = {
   memory: () => memory(),
   nats: (url) => nats(natsOptionsOf(url)),
   s3: (url) => s3(optionsOf(url)),
+  sftp: (url) => sftp(sftpOptionsOf(url)),
 };
-
-/** Schemes that are known but have no store yet. */
-const PLANNED: readonly string[] = ["sftp"];
 
 /**
  * The store that a path or URL means: `./backups`, `/srv/backups`, `file:///srv/backups`,
- * `s3://bucket/prefix?endpoint=...&region=...`, `nats://host:4222/bucket/prefix`, or `memory:` (new and empty each time). Nothing is
+ * `s3://bucket/prefix?endpoint=...&region=...`, `sftp://user@host/folder?key=...`, `nats://host:4222/bucket/prefix`, or `memory:` (new and empty each time). Nothing is
  * read or made yet.
  * Throws {@linkcode ConfigError} for anything else; what follows an unknown scheme is not repeated, since it may hold a secret.
  */
@@ -60,15 +61,12 @@ export function open(location: string, options: OpenOptions = {}): Store {
   }
   const known = Object.hasOwn(SCHEMES, scheme) ? SCHEMES[scheme] : undefined;
   if (!known) {
-    const cause = PLANNED.includes(scheme)
-      ? "this kind of store is not available in this version"
-      : "this scheme is not known";
     // What is in memory is gone when a command ends: for programs, which know where to look.
     const usable = Object.keys(SCHEMES).filter((name) => name !== "memory").map((name) => `${name}:`).join(
       ", ",
     );
     throw new ConfigError(
-      `Cannot open the store "${scheme}:...": ${cause}. Use a path such as "./backups", or one of ${usable}`,
+      `Cannot open the store "${scheme}:...": this scheme is not known. Use a path such as "./backups", or one of ${usable}`,
     );
   }
   try {

@@ -9,9 +9,16 @@ export interface Fixture extends Place {
   readonly close: () => Promise<void>;
 }
 
+/** Options of {@linkcode testStore}. */
+export interface TestOptions extends ContractOptions {
+  /** Sentences that this kind of store cannot keep, and says so. */
+  readonly except?: RegExp | undefined;
+}
+
 /** Registers the contract's tests for a store. */
-export function testStore(name: string, make: () => Promise<Fixture>, options: ContractOptions = {}): void {
+export function testStore(name: string, make: () => Promise<Fixture>, options: TestOptions = {}): void {
   for (const { text, run } of sentences(options)) {
+    if (options.except?.test(text)) continue;
     Deno.test({
       name: `${name} ${text}`,
       sanitizeResources: true, // a file left open is a failure
