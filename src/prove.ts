@@ -26,10 +26,11 @@ export async function prove(
 ): Promise<{ readonly id: string; readonly proof: EntryProof; readonly receipt: U8 }> {
   const first = makeContext(options);
   const stored = await find(plan, options.id ?? "latest", first);
-  const context: Context = { ...first, want: wantOf({}, receiptOf(stored)) };
+  const path = options.path.replace(/^\.?\//, "").replace(/\/+$/, "");
+  const context: Context = { ...first, want: { ...wantOf({}, receiptOf(stored)), path } };
   const { index } = await undoFrom(plan, stored, context, 1) as Files;
   if (!index) throw new NotFoundError(`Cannot prove anything about "${stored.id}": it has no index`);
-  const proof = await proveEntry(index, options.path.replace(/^\.?\//, "").replace(/\/+$/, ""));
+  const proof = await proveEntry(index, path);
   checkProof(proof, receiptOf(stored).contents);
   return { id: stored.id, proof, receipt: stored.copies[0]!.receipt };
 }

@@ -132,12 +132,6 @@ export interface Files {
    * entries it is false for, other than folders: what is left is then read by ranges where that is possible and less work.
    */
   readonly entries: (wanted?: (path: string) => boolean) => AsyncIterable<Entry>;
-  /**
-   * On the way back: one entry, read by ranges. Its body fails, before its last bytes, unless it has the digest that the receipt binds.
-   * Undefined where only a full read is possible; absent when there is no index. Throws NotFoundError when the index does not have the
-   * path, IntegrityError when index and receipt do not agree.
-   */
-  readonly find?: ((path: string) => Promise<Entry | undefined>) | undefined;
   /** Facts of the collectors. */
   readonly facts: Facts;
   /** What may be recorded only in the sealed index, because it holds names: root paths, names behind warnings. */
@@ -363,7 +357,7 @@ export type Progress = (update: ProgressUpdate) => void;
 export type Conflict = "error" | "skip" | "overwrite";
 
 /** What a restore did, or with `dryRun` would do, with one entry. */
-export type RestoreAction = "create" | "overwrite" | "skip";
+export type RestoreAction = "create" | "overwrite" | "append" | "skip";
 
 /** The restore request. */
 export interface Want {
@@ -379,7 +373,7 @@ export interface Want {
   readonly conflict: Conflict;
   /** Report only. */
   readonly dryRun: boolean;
-  /** The one path that is asked for, when nothing is written: no more is read than finding it takes, and notes are left out. */
+  /** The one path that is asked for, when nothing is written: no more of the index is read than finding it takes, and notes are left out. */
   readonly path?: string | undefined;
   /** Leave the index alone, because it is damaged: everything is read. Default false. */
   readonly whole?: boolean | undefined;

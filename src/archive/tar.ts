@@ -128,7 +128,6 @@ async function unpack(archive: Archive, context: Context): Promise<Files> {
     facts: archive.facts,
     index: archive.index,
     listing,
-    find: (path) => findByRange(archive, listing, path),
   };
   if (path !== undefined) return files;
   const tail = await index.tail().catch((error) => {
@@ -149,6 +148,13 @@ async function* chosen(
   index: IndexReader,
   wanted: (path: string) => boolean,
 ): AsyncGenerator<Entry, void, undefined> {
+  const { path } = context.want;
+  if (path !== undefined && wanted(path)) {
+    const found = await findByRange(archive, () => listingOf(index), path);
+    if (found) yield found;
+    else yield* entriesOf(archive, context, FROM_START);
+    return;
+  }
   const tail = await index.tail();
   if (!await isLess(listingOf(index), tail, wanted)) return yield* entriesOf(archive, context);
   const reader = await archive.body.open?.();
