@@ -33,6 +33,9 @@ export * as store from "./src/store/mod.ts";
 export { upload, type UploadOptions } from "./src/upload/mod.ts";
 export { type Candidate, type Decision, keep, planDigest, type Policy, prune } from "./src/prune/mod.ts";
 
+/** Telling people and machines how a run went. */
+export * as notify from "./src/notify/mod.ts";
+
 /** The recipe for naras: their events as a source, and back. */
 export * as nara from "./src/recipes/nara.ts";
 
@@ -43,7 +46,7 @@ export * as chio from "./src/recipes/chio.ts";
 export * as chatto from "./src/recipes/chatto.ts";
 
 export { pipeline } from "./src/pipeline.ts";
-export { backup, type BackupResult, retain, type RetainOptions } from "./src/run.ts";
+export { backup, type BackupOptions, type BackupResult, retain, type RetainOptions } from "./src/run.ts";
 export { restore, type RestoreOptions, type RestoreResult } from "./src/restore.ts";
 export { list, type ListItem } from "./src/list.ts";
 export {

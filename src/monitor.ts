@@ -1,16 +1,19 @@
 /**
- * What is watched about a plan: its limits of health. A configuration says it in its own tables, a TypeScript plan with
+ * What is watched about a plan: its limits of health, who is told of its runs. A configuration says it in its own tables, a TypeScript plan with
  * `monitor(plan, { ... })`.
  *
  * @module
  */
 import type { Plan } from "./find.ts";
 import { checkLimits, type HealthLimits } from "./health/limits.ts";
+import type { Notifier } from "./notify/event.ts";
 
 /** What is watched about a plan. */
 export interface Monitoring {
   /** From when on `health` complains. */
   readonly health?: HealthLimits | undefined;
+  /** Who is told of its runs: `backup` tells them by itself, the tasks of drills, verifications and health as well. */
+  readonly notify?: readonly Notifier[] | undefined;
 }
 
 /** A plan, and what is watched about it. */

@@ -10,6 +10,7 @@ import * as compress from "./compress/mod.ts";
 import type { CollectConfig, Config, KeyPath, PlanConfig, SourceConfig } from "./config.ts";
 import { passphraseFrom, readIdentities, readPassphrase, readRecipients } from "./config/keys.ts";
 import { natsAuth } from "./config/nats.ts";
+import { notifierOf } from "./config/notify.ts";
 import { openpgpStage, signStage } from "./config/seal.ts";
 import { suggest } from "./config/words.ts";
 import { monitor } from "./monitor.ts";
@@ -105,9 +106,10 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
   );
   if (plan.prune) stored = stored.pipe(at(["prune"], () => prune(plan.prune as Policy)));
   const { health } = plan;
+  const notify = plan.notify?.map((tool, i) => at(["notify", i], () => notifierOf(tool)));
   return {
     name,
-    plan: at(["health"], () => monitor(stored, { health })),
+    plan: at(["health"], () => monitor(stored, { health, notify })),
     hooks: plan.hooks ?? {},
     drill: plan.drill ?? {},
     file: config.file,

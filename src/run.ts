@@ -5,6 +5,9 @@
  */
 import { makeContext, type RunOptions } from "./context.ts";
 import { type Plan, receiptOf, shelfOf } from "./find.ts";
+import { formatBytes } from "./bytes.ts";
+import { monitoringOf } from "./monitor.ts";
+import { announced, type Notifier, type Outcome } from "./notify/mod.ts";
 import type { BackupReceipt } from "./receipt.ts";
 import type { Verdict } from "./stage.ts";
 
@@ -26,11 +29,38 @@ export interface BackupResult {
   readonly status: "complete" | "warnings";
 }
 
+/** What a backup takes. */
+export interface BackupOptions extends RunOptions {
+  /** Who is told of the start and the end. Default: whom the plan's `monitor` names. */
+  readonly notify?: readonly Notifier[] | undefined;
+}
+
 /**
- * Runs a plan. Resolves only when a restorable backup lies in at least one target; a target that failed is in `copies`.
+ * Runs a plan, and tells its notifiers once at the start and once at the end. Resolves only when a restorable backup lies in at least one target; a target that failed is in `copies`.
  * Throws the first failure otherwise, labelled with the stage it came from, and leaves nothing behind.
  */
-export async function backup(plan: Plan, options: RunOptions = {}): Promise<BackupResult> {
+export async function backup(plan: Plan, options: BackupOptions = {}): Promise<BackupResult> {
+  const notifiers = options.notify ?? monitoringOf(plan).notify ?? [];
+  const subject = { task: "backup", plan: plan.shelf?.name ?? plan.name, log: options.log } as const;
+  return await announced(notifiers, subject, () => make(plan, options), outcomeOf);
+}
+
+/** What a backup's result comes to, for notifiers. */
+export function outcomeOf({ id, receipt, warnings, copies, verdicts, status }: BackupResult): Outcome {
+  const { entries, bytes } = receipt.contents;
+  const stored = receipt.objects[0]?.bytes ?? 0;
+  const gone = verdicts.filter(({ keep }) => !keep).length;
+  const text = [
+    `${id}: ${entries} entries, ${formatBytes(bytes)}, stored as ${formatBytes(stored)}`,
+    ...copies.map(({ store, error }) => error ? `Not in ${store}: ${error.message}` : `In ${store}`),
+    ...Object.entries(warnings).map(([kind, count]) => `Warnings (${kind}): ${count}`),
+    ...(gone > 0 ? [`Removed by retention: ${gone}`] : []),
+  ].join("\n");
+  const kind = status === "complete" ? "success" : "warning";
+  return { kind, text, id, bytes: stored, contentBytes: bytes, entries, warnings };
+}
+
+async function make(plan: Plan, options: RunOptions): Promise<BackupResult> {
   const context = { ...makeContext(options), shelf: plan.shelf };
   const stored = await plan.run(undefined, context);
   const receipt = receiptOf(stored);

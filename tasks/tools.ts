@@ -13,10 +13,12 @@ const CACHE = join(Deno.env.get("XDG_CACHE_HOME") ?? join(homedir(), ".cache"), 
 buildNats();
 buildNatsCli();
 buildS3();
+unpack("prometheus-pushgateway", "usr/bin/prometheus-pushgateway", "prometheus-pushgateway");
 
 /** Command, and the package that brings it. */
 const TOOLS: Readonly<Record<string, string>> = {
   "age": "age",
+  "aiosmtpd": "python3-aiosmtpd",
   "age-keygen": "age",
   "bash": "bash",
   "borg": "borgbackup",
@@ -86,16 +88,21 @@ function buildNats(): void {
       env: { ...Deno.env.toObject(), GOBIN: CACHE },
     });
   }
-  if (existsSync(join(CACHE, "nats-server-2.9"))) return;
-  console.error("Unpacking the system's nats-server");
+  unpack("nats-server", "usr/sbin/nats-server", "nats-server-2.9");
+}
+
+/** A program of a system's package, without installing it: no daemon is started. */
+function unpack(name: string, path: string, to: string): void {
+  if (existsSync(join(CACHE, to))) return;
+  console.error(`Unpacking the system's ${name}`);
   const dir = mkdtempSync(join(tmpdir(), "holdfast-tools-"));
   try {
-    execFileSync("/bin/sh", ["-c", "apt-get download -q nats-server && dpkg -x nats-server_*.deb ."], {
+    execFileSync("/bin/sh", ["-c", `apt-get download -q ${name} && dpkg -x ${name}_*.deb .`], {
       cwd: dir,
       stdio: ["ignore", 2, 2],
     });
-    execFileSync("cp", [join(dir, "usr/sbin/nats-server"), join(CACHE, "nats-server-2.9.part")]);
-    renameSync(join(CACHE, "nats-server-2.9.part"), join(CACHE, "nats-server-2.9"));
+    execFileSync("cp", [join(dir, path), join(CACHE, `${to}.part`)]);
+    renameSync(join(CACHE, `${to}.part`), join(CACHE, to));
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }

@@ -13,8 +13,9 @@ import { type Cli, type Command, command } from "../cli.ts";
 import { messageOf } from "../errors.ts";
 import { list } from "../list.ts";
 import type { Job } from "../plan.ts";
-import { backup, type BackupResult } from "../run.ts";
+import { backup, type BackupResult, outcomeOf } from "../run.ts";
 import { adHoc } from "./adhoc.ts";
+import { telling } from "./announce.ts";
 import { allArg, outputArgs, planArgs, textOption, textOptions, toggle, word } from "./args.ts";
 import { choosePlans, eachPlan, keysFrom, whereOf } from "./choose.ts";
 import { dryRun } from "./dry.ts";
@@ -127,23 +128,31 @@ export async function backUp(
   const options = cli.runOptions(args.quiet);
   options.note(`Backing up "${job.name}" to ${whereOf(job)}`);
   let facts: HookFacts = { outcome: "failed" };
-  let result: BackupResult;
   const late = async (kind: "after" | "failed" | "finally"): Promise<void> => {
     // A backup stands whatever a hook does afterwards.
     await runHook(job, kind, facts).catch((error) => options.log.warn("hook", messageOf(error)));
   };
-  try {
-    await runHook(job, "before", { outcome: "running" }, cli.signal);
-    result = await backup(job.plan, { ...options, wait: args.wait ?? false, now: args.now });
-    facts = { outcome: result.status, id: result.id };
-    await late("after");
-  } catch (error) {
-    await late("failed");
-    throw error;
-  } finally {
-    await late("finally");
-    cli.clear();
-  }
+  const work = async (): Promise<BackupResult> => {
+    try {
+      await runHook(job, "before", { outcome: "running" }, cli.signal);
+      const result = await backup(job.plan, {
+        ...options,
+        wait: args.wait ?? false,
+        now: args.now,
+        notify: [],
+      });
+      facts = { outcome: result.status, id: result.id };
+      await late("after");
+      return result;
+    } catch (error) {
+      await late("failed");
+      throw error;
+    } finally {
+      await late("finally");
+      cli.clear();
+    }
+  };
+  const result = await telling(job, "backup", options, work, outcomeOf);
   const code = result.status === "complete" && options.warned() === 0 ? EXIT.complete : EXIT.warnings;
   report(job, result, code, args.json ?? false, cli, options.note);
   return code;

@@ -12,6 +12,7 @@ import { formatBytes } from "../bytes.ts";
 import { type Command, command } from "../cli.ts";
 import { drill, type DrillResult } from "../drill.ts";
 import { messageOf } from "../errors.ts";
+import { telling } from "./announce.ts";
 import { allArg, keyArgs, outputArgs, planArgs, shelfArgs, textOption, textOptions } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
@@ -70,8 +71,12 @@ export const drillCommand: Command = command({
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(args.quiet);
       options.note(`Drilling "${job.name}" in ${whereOf(job)}`);
+      const results: DrillResult[] = [];
       const ids = [args.id ?? "latest"];
-      for (const id of ids) {
+      const work = async (): Promise<void> => {
+        for (const id of ids) await next(id);
+      };
+      const next = async (id: string): Promise<void> => {
         const result = await drill(job.plan, {
           ...options,
           id,
@@ -79,10 +84,16 @@ export const drillCommand: Command = command({
           assert: args.assert.length > 0 ? args.assert : job.drill.assert,
           scratch: args.scratch === undefined ? job.drill.scratch : fromCaller(args.scratch, cli.folder),
         });
+        results.push(result);
         if (args.id === undefined && id === "latest" && result.others > 0) ids.push("older");
         cli.clear();
         cli.terminal.out(args.json ? JSON.stringify({ plan: job.name, ...result }) : lineOf(result));
-      }
+      };
+      await telling(job, "drill", options, work, () => {
+        const { id, bytes, entries, storedBytes } = results[0]!;
+        const text = results.map(lineOf).join("\n");
+        return { kind: "success", text, id, entries, contentBytes: bytes, bytes: storedBytes };
+      });
       return options.warned() > 0 ? EXIT.warnings : EXIT.complete;
     }, failed);
   },

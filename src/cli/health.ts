@@ -9,6 +9,8 @@ import { formatSpan } from "../duration.ts";
 import { ConfigError, messageOf } from "../errors.ts";
 import { health, type HealthResult } from "../health.ts";
 import { boundsOf, type HealthLimits } from "../health/limits.ts";
+import type { Outcome } from "../notify/mod.ts";
+import { telling } from "./announce.ts";
 import { keyArgs, outputArgs, planArgs, shelfArgs, textOption } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT, gravest } from "./exit.ts";
@@ -58,7 +60,8 @@ export const healthCommand: Command = command({
     };
     return await eachPlan(choices, cli, async (job) => {
       options.note(`Looking at "${job.plan.shelf?.name}" in ${whereOf(job)}`);
-      const result = await health(job.plan, { ...options, limits });
+      const work = (): Promise<HealthResult> => health(job.plan, { ...options, limits });
+      const result = await telling(job, "health", options, work, (found) => outcomeOf(job.name, found));
       const code = codeOf(result);
       if (args.json) cli.terminal.out(JSON.stringify({ plan: job.name, exitCode: code, ...result }));
       else for (const line of linesOf(job.name, result)) cli.terminal.out(safe(line));
@@ -87,6 +90,17 @@ function limitsOf({ maxAge, maxDrillAge, sizeShare, maxRunTime, maxKeyAge }: Lim
     throw new ConfigError(messageOf(cause), { cause });
   }
   return limits;
+}
+
+function outcomeOf(plan: string, found: HealthResult): Outcome {
+  const { status, newest, findings } = found;
+  return {
+    kind: status === "healthy" ? "success" : status === "problems" ? "failure" : "warning",
+    text: linesOf(plan, found).join("\n"),
+    id: newest?.id,
+    bytes: newest?.bytes,
+    ...(status === "problems" && { error: findings[0]!.message }),
+  };
 }
 
 /** The exit code of what was found. */

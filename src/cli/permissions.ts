@@ -11,6 +11,7 @@ import { chioPaths } from "../config/chio.ts";
 import { ConfigError } from "../errors.ts";
 import type { Job } from "../plan.ts";
 import { stateFolder } from "./folders.ts";
+import { notifyNeeds } from "./permissions_notify.ts";
 import { natsNeeds } from "./permissions_nats.ts";
 
 /** What a run may touch, as Deno's flags name it. */
@@ -117,6 +118,12 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
     }
   }
   for (const { options } of [encrypt, ...sign]) keyFiles(options, permissions);
+  for (const tool of config.notify ?? []) {
+    const { read, write, net } = notifyNeeds(tool);
+    for (const path of read) permissions.read.add(path);
+    for (const path of write) both(permissions, path);
+    for (const host of net) permissions.net.add(host);
+  }
   for (const argv of Object.values(hooks ?? {})) if (argv?.[0] !== undefined) permissions.run.add(argv[0]);
 }
 

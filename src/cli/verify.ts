@@ -10,7 +10,9 @@ import { option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
 import { type Command, command } from "../cli.ts";
 import { messageOf } from "../errors.ts";
-import { verify } from "../verify.ts";
+import type { Outcome } from "../notify/mod.ts";
+import { verify, type VerifyResult } from "../verify.ts";
+import { telling } from "./announce.ts";
 import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs, textOption, toggle } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
@@ -69,13 +71,10 @@ export const verifyCommand: Command = command({
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(args.quiet);
       options.note(`Verifying "${job.name}" in ${whereOf(job)}`);
-      const { unchecked, ...result } = await verify(job.plan, {
-        ...options,
-        id: args.id,
-        level: args.level,
-        accept: args.accept ?? false,
-        heads: args.head === undefined ? undefined : await readHeads(fromCaller(args.head, cli.folder)),
-      });
+      const heads = args.head === undefined ? undefined : await readHeads(fromCaller(args.head, cli.folder));
+      const work = (): Promise<VerifyResult> =>
+        verify(job.plan, { ...options, id: args.id, level: args.level, accept: args.accept ?? false, heads });
+      const { unchecked, ...result } = await telling(job, "verify", options, work, outcomeOf);
       cli.clear();
       const code = unchecked ? EXIT.key : options.warned() > 0 ? EXIT.warnings : EXIT.complete;
       if (args.json) {
@@ -101,3 +100,15 @@ export const verifyCommand: Command = command({
     }, failed);
   },
 });
+
+function outcomeOf({ id, entries, level, unchecked, ledger }: VerifyResult): Outcome {
+  const what = unchecked
+    ? `entries were not checked: ${unchecked.message}`
+    : `${entries ?? "no"} entries checked`;
+  return {
+    kind: unchecked ? "warning" : "success",
+    text: `${id}: ok (${level}), ${what}; ledger: ${ledger}`,
+    id,
+    entries,
+  };
+}

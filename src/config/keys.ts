@@ -48,6 +48,11 @@ export async function readPassphrase(file: string): Promise<string> {
   return firstLine(await readKeyFile(file, "the passphrase"), `the passphrase in "${file}"`);
 }
 
+/** The first line of a file that holds `what`. Throws {@linkcode KeyError} when it cannot be read or is empty. */
+export async function readKeyLine(file: string, what: string): Promise<string> {
+  return firstLine(await readKeyFile(file, what), `${what} in "${file}"`);
+}
+
 /** The first line a program, run in `cwd`, prints. Throws {@linkcode KeyError} when it fails or prints nothing. */
 export async function passphraseFrom(argv: readonly string[], cwd: string): Promise<string> {
   const [program, ...args] = argv;

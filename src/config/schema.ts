@@ -6,6 +6,7 @@
  */
 import * as v from "valibot";
 import { openpgpSchema, requireSchema, signTools } from "./seal.ts";
+import { notifySchema } from "./notify.ts";
 import { checkName } from "../name.ts";
 import { collectSchema } from "./collect.ts";
 import {
@@ -94,6 +95,7 @@ export function planSchema(folder: string) {
     prune: v.optional(prune),
     hooks: v.optional(hooks),
     health: v.optional(health),
+    notify: v.optional(notifySchema(path)),
     drill: v.optional(table({ assert: v.optional(argv), scratch: v.optional(path) })),
   }, {
     collect: 'is missing: say what to back up, such as collect = { files = ["/srv/app"] }',
