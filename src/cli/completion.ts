@@ -15,6 +15,7 @@ import { type Command, command } from "../cli.ts";
 import { backupCommand } from "./backup.ts";
 import { catCommand } from "./cat.ts";
 import { configCommand } from "./config.ts";
+import { copyCommand } from "./copy.ts";
 import { drillCommand } from "./drill.ts";
 import { EXIT } from "./exit.ts";
 import { healthCommand } from "./health.ts";
@@ -24,6 +25,7 @@ import { proveCommand } from "./prove.ts";
 import { pruneCommand } from "./prune.ts";
 import { restoreCommand } from "./restore.ts";
 import { storeCheckCommand } from "./store_check.ts";
+import { syncCommand } from "./sync.ts";
 import { verifyCommand } from "./verify.ts";
 
 const SHELLS: Readonly<Record<"bash" | "zsh" | "fish", ShellCompletion>> = { bash, zsh, fish };
@@ -77,6 +79,8 @@ function everyCommand() {
     sub(verifyCommand),
     sub(restoreCommand),
     sub(pruneCommand),
+    sub(copyCommand),
+    sub(syncCommand),
     sub(drillCommand),
     sub(healthCommand),
     sub(catCommand),

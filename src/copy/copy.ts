@@ -128,7 +128,8 @@ async function fill(run: Run, copied: CopyStep[], troubles: CopyTrouble[]): Prom
   const twins = new Map<string, string>();
   for (const id of missingAt(run, target)) {
     let failure: unknown;
-    for (const source of run.from.filter((holding) => has(holding, id))) {
+    const sources = run.from.filter((holding) => has(holding, id));
+    for (const source of sources) {
       try {
         const { head, parents, bytes } = await copyOne({
           ...run,
@@ -147,7 +148,7 @@ async function fill(run: Run, copied: CopyStep[], troubles: CopyTrouble[]): Prom
         context.signal.throwIfAborted();
         failure = error;
         target = await lookAt(store, shelf); // with what the attempt has left
-        context.log.warn("copy", messageOf(error));
+        if (source !== sources.at(-1)) context.log.warn("copy", messageOf(error));
       }
     }
     if (failure !== undefined) troubles.push({ id, to: store.url, error: failure as Error });

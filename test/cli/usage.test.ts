@@ -6,6 +6,7 @@ import { backupCommand } from "../../src/cli/backup.ts";
 import { catCommand } from "../../src/cli/cat.ts";
 import { completionCommand } from "../../src/cli/completion.ts";
 import { configCommand } from "../../src/cli/config.ts";
+import { copyCommand } from "../../src/cli/copy.ts";
 import { drillCommand } from "../../src/cli/drill.ts";
 import { healthCommand } from "../../src/cli/health.ts";
 import { keygenCommand } from "../../src/cli/keygen.ts";
@@ -13,6 +14,7 @@ import { listCommand } from "../../src/cli/list.ts";
 import { proveCommand } from "../../src/cli/prove.ts";
 import { pruneCommand } from "../../src/cli/prune.ts";
 import { restoreCommand } from "../../src/cli/restore.ts";
+import { syncCommand } from "../../src/cli/sync.ts";
 import { verifyCommand } from "../../src/cli/verify.ts";
 import { scratch } from "../support.ts";
 import { run } from "./support.ts";
@@ -23,6 +25,8 @@ const COMMANDS: readonly Command[] = [
   verifyCommand,
   restoreCommand,
   pruneCommand,
+  copyCommand,
+  syncCommand,
   drillCommand,
   healthCommand,
   catCommand,
