@@ -5,6 +5,7 @@
  */
 import { label, labelled } from "../bytes.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage, Want } from "../stage.ts";
+import type { KnownEvents } from "./events/known.ts";
 import { gather, type PeerReport, type ReadPeer } from "./events/gather.ts";
 import { linkPages } from "./events/link.ts";
 import { sorter, type SortFacts } from "./events/sorter.ts";
@@ -143,17 +144,17 @@ export interface EventsRead {
   readonly close: () => void;
 }
 
-/** Reads all peers; the log can be read when the last one has ended. `known` is told first what not to hand on. */
+/** Reads all peers; the log can be read when the last one has ended. What is `known` is not handed on. */
 export async function readEvents(
   options: ReadOptions,
   context: Context,
-  known?: (know: (id: Uint8Array<ArrayBuffer>) => void) => Promise<void>,
+  known?: KnownEvents,
 ): Promise<EventsRead> {
   const conflict = (id: string): void =>
     context.log.warn("conflict", `Two different events have the id "${id}": both are kept`);
-  const sorted = sorter({ memoryBytes: options.memoryBytes, spoolDir: options.spoolDir, conflict });
+  const sorted = sorter({ memoryBytes: options.memoryBytes, spoolDir: options.spoolDir, conflict, known });
   try {
-    await known?.((id) => sorted.know(id, 0, id.length));
+    await sorted.load();
     const base = await options.base?.(context);
     const peers = typeof options.peers === "function" ? await options.peers(context) : options.peers;
     const reports = await gather(peers, sorted, {

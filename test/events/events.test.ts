@@ -14,6 +14,7 @@ import {
 } from "../../mod.ts";
 import { parseExact } from "../../src/collect/events/exact.ts";
 import type { Plan } from "../../src/find.ts";
+import { lineWriter } from "../../src/collect/events/merge.ts";
 import { scratch, type Seen } from "../support.ts";
 import { linkServer, numbered, readLines, serve } from "./support.ts";
 
@@ -57,6 +58,34 @@ Deno.test("events: two different events under one id are both kept and reported,
   assert.equal(lines.length, 4, "the same event in another order of its keys is the same event");
   assert.equal(read.facts().conflicts, 2);
   assert.equal(seen.warnings.filter(({ kind }) => kind === "conflict").length, 2);
+});
+
+Deno.test("events: past the ids that are remembered, those of one time are still told apart", () => {
+  const counts = { events: 0, duplicates: 0, conflicts: 0 };
+  const told: string[] = [];
+  const writer = lineWriter(counts, (id) => told.push(id), 1);
+  const bytes = (text: string): Uint8Array<ArrayBuffer> => new TextEncoder().encode(text);
+  const add = (id: string, rest: string): boolean => {
+    const event = bytes(`{"id":"${id}","ts":1,${rest}}`);
+    return writer.add({
+      bytes: event,
+      start: 0,
+      end: event.length,
+      idStart: 7,
+      idEnd: 7 + id.length,
+      high: 0,
+      low: 1,
+    });
+  };
+  const seen = [
+    add("a", '"n":1'),
+    add("b", '"n":1'),
+    add("b", '"n": 1'),
+    add("b", '"n":2'),
+    add("a", '"n":3'),
+  ];
+  assert.deepEqual(seen, [true, true, false, true, true]);
+  assert.deepEqual([counts, told], [{ events: 4, duplicates: 1, conflicts: 2 }, ["b", "a"]]);
 });
 
 Deno.test("events: what does not fit in memory is sorted on disk, with the same result", async () => {

@@ -84,9 +84,7 @@ export async function readLines(
   const read = await readEvents(
     options,
     testContext({ seen }),
-    known.length === 0
-      ? undefined
-      : (know) => Promise.resolve(known.forEach((id) => know(new TextEncoder().encode(id)))),
+    { ids: (know) => Promise.resolve(known.forEach((id) => know(new TextEncoder().encode(id)))) },
   );
   let text = "";
   for await (const block of read.lines()) text += new TextDecoder().decode(block);

@@ -1,7 +1,6 @@
 /** The nara tasks as real processes: flags, output, exit codes, appending, the stash, drills, examples. */
 import { strict as assert } from "node:assert";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import {
   archive,
   backup,
@@ -22,46 +21,9 @@ import { idFits, readEvent } from "../../src/recipes/nara/event.ts";
 import { identity, recipient } from "../engine/support.ts";
 import { judged, scratch, sh } from "../support.ts";
 import { confided, heyThere, observations, pings, startPeer, teases } from "./peer.ts";
-import { ALICE, BOB } from "./support.ts";
+import { ALICE, BOB, joined, type Ran, root, run, soul } from "./support.ts";
 
-const root = fileURLToPath(new URL("../../", import.meta.url));
 const alice = parseSoul(ALICE);
-
-interface Ran {
-  code: number;
-  out: string;
-  bytes: Uint8Array;
-  err: string;
-}
-
-function command(script: string, args: readonly string[], env: Record<string, string> = {}): Deno.Command {
-  return new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-prompt", "--no-check", `${root}${script}`, ...args],
-    env: { NO_COLOR: "1", NARA_SOUL: "", ...env },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  });
-}
-
-async function run(
-  script: string,
-  args: readonly string[],
-  options: { input?: string | Uint8Array; env?: Record<string, string> } = {},
-): Promise<Ran> {
-  const child = command(script, args, options.env).spawn();
-  const writer = child.stdin.getWriter();
-  const { input = "" } = options;
-  await writer.write(typeof input === "string" ? new TextEncoder().encode(input) : input).catch(() => {});
-  await writer.close().catch(() => {});
-  const { code, stdout, stderr } = await child.output();
-  const err = new TextDecoder().decode(stderr);
-  assert.ok(!err.includes(ALICE) && !err.includes(BOB), "no soul is ever shown");
-  return { code, out: new TextDecoder().decode(stdout), bytes: stdout, err };
-}
-
-const joined = (lines: readonly string[]): string => lines.map((line) => line + "\n").join("");
-const soul = { NARA_SOUL: ALICE };
 
 Deno.test("nara tasks: Go's flags are ours", () => {
   assert.deepEqual(
@@ -158,65 +120,6 @@ judged("nara:dump compresses so that stock gzip and zstd read it, and nara:resto
     assert.equal(back.code, 0, back.err);
     assert.equal(target.events().length, 3000);
   }
-});
-
-Deno.test("nara:dump --append adds what is missing, and mends a last line that was cut; --ids-from leaves out", async () => {
-  using dir = scratch();
-  const log = teases(alice, 40);
-  await using peer = startPeer({ name: "alice", soul: ALICE, events: log });
-  const file = dir.join("events.jsonl");
-  const args = ["-name", "alice", "--peer", peer.url, "--append", file];
-  writeFileSync(file, joined(log.slice(0, 10)) + log[10]!.slice(0, 50));
-  const mended = await run("tasks/nara_dump.ts", args, { env: soul });
-  assert.equal(mended.code, 3);
-  assert.match(mended.err, /its last line was cut, 50 bytes of it are removed/);
-  const lines = readFileSync(file, "utf8").split("\n").slice(0, -1);
-  assert.deepEqual(lines.slice(0, 10), log.slice(0, 10), "what was there stays as it was");
-  assert.deepEqual(lines.toSorted(), log.toSorted());
-  const again = await run("tasks/nara_dump.ts", args, { env: soul });
-  assert.deepEqual([again.code, readFileSync(file, "utf8")], [0, joined(lines)]);
-  writeFileSync(file, joined(log.slice(0, 5)).trimEnd()); // whole, but without its line end
-  const kept = await run("tasks/nara_dump.ts", args, { env: soul });
-  assert.equal(kept.code, 0, kept.err);
-  assert.deepEqual(readFileSync(file, "utf8").split("\n").slice(0, -1).toSorted(), log.toSorted());
-  writeFileSync(file, joined(log.slice(0, 35)));
-  const rest = await run("tasks/nara_dump.ts", ["-name", "alice", "--peer", peer.url, "-ids-from", file], {
-    env: soul,
-  });
-  assert.deepEqual(rest.out.split("\n").slice(0, -1).toSorted(), log.slice(35).toSorted());
-});
-
-Deno.test("nara:dump --append killed at any moment leaves a valid prefix, and the next run completes it", async () => {
-  using dir = scratch();
-  const log = teases(alice, 12_000);
-  await using peer = startPeer({ name: "alice", soul: ALICE, events: log });
-  const args = ["-name", "alice", "--peer", peer.url, "--append", dir.join("f")];
-  const started = performance.now();
-  assert.equal((await run("tasks/nara_dump.ts", args, { env: soul })).code, 0);
-  const whole = readFileSync(dir.join("f"), "utf8");
-  const ms = performance.now() - started;
-  for (const share of [0.5, 0.7, 0.8, 0.85, 0.9, 0.95]) {
-    const file = dir.join(`f${share}`);
-    const child = command("tasks/nara_dump.ts", args.with(-1, file), soul).spawn();
-    await child.stdin.close();
-    await new Promise((resolve) => setTimeout(resolve, ms * share));
-    try {
-      child.kill("SIGKILL");
-    } catch { /* it has ended: no moment of its life is left */ }
-    await child.output();
-    const left = (() => {
-      try {
-        return readFileSync(file, "utf8");
-      } catch {
-        return "";
-      }
-    })();
-    assert.ok(whole.startsWith(left), `${left.length} bytes after ${share}`);
-  }
-  const cut = dir.join("cut");
-  writeFileSync(cut, whole.slice(0, 1_234_567));
-  assert.equal((await run("tasks/nara_dump.ts", args.with(-1, cut), { env: soul })).code, 3);
-  assert.equal(readFileSync(cut, "utf8").length, whole.length);
 });
 
 Deno.test("nara:stash: taken from its nara, sealed; given back both ways; taken from confidants", async () => {

@@ -79,14 +79,22 @@ const BLOCK = 1 << 18;
 const IDS = 1 << 21;
 
 /** Makes a writer. Two events with one id that say different things both come out, and `conflict` is told. */
-export function lineWriter(counts: LineCounts, conflict: (id: string) => void): LineWriter {
+export function lineWriter(counts: LineCounts, conflict: (id: string) => void, most = IDS): LineWriter {
   let block: U8 = new Uint8Array(BLOCK + 4096);
   let fill = 0;
   let last: U8 = new Uint8Array(0);
+  let lastId = { start: 0, end: 0 };
   const ids = idSet();
 
   function same({ bytes, start, end }: Readonly<Place>): boolean {
     return compareBytes(last, 0, last.length, bytes, start, end) === 0;
+  }
+
+  function isFresh({ bytes, idStart, idEnd }: Readonly<Place>): boolean {
+    if (ids.size() < most) return ids.add(bytes, idStart, idEnd);
+    // Equal times stand together: the one before has this id, or the set is the only one to ask.
+    const again = compareBytes(last, lastId.start, lastId.end, bytes, idStart, idEnd) === 0;
+    return !again && !ids.has(bytes, idStart, idEnd);
   }
 
   function add(place: Readonly<Place>): boolean {
@@ -96,9 +104,7 @@ export function lineWriter(counts: LineCounts, conflict: (id: string) => void): 
       return false;
     }
     const named = idEnd > idStart;
-    const fresh = !named ||
-      (ids.size() < IDS ? ids.add(bytes, idStart, idEnd) : !ids.has(bytes, idStart, idEnd));
-    if (!fresh) {
+    if (named && !isFresh(place)) {
       if (last.length > 0 && means(last) === means(bytes.subarray(start, end))) {
         counts.duplicates++;
         return false;
@@ -107,6 +113,7 @@ export function lineWriter(counts: LineCounts, conflict: (id: string) => void): 
       conflict(new TextDecoder().decode(bytes.subarray(idStart, idEnd)));
     }
     append(bytes, start, end);
+    lastId = { start: idStart - start, end: idEnd - start };
     counts.events++;
     return true;
   }
@@ -135,7 +142,7 @@ export function lineWriter(counts: LineCounts, conflict: (id: string) => void): 
   return { add, full: () => fill >= BLOCK ? rest() : undefined, rest };
 }
 
-/** What an event says, however it is written. */
-function means(bytes: U8): string {
+/** What an event says, however it is written. Throws SyntaxError. */
+export function means(bytes: U8): string {
   return canonical(parseExact(new TextDecoder().decode(bytes)));
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import type { U8 } from "../../stage.ts";
-import { idSet } from "./ids.ts";
+import { known, type KnownEvents } from "./known.ts";
 import { lineWriter, merge } from "./merge.ts";
 import { momentToBigInt, readMoment } from "./moment.ts";
 import { arena, emptyPlace, type Place, type Run, run } from "./run.ts";
@@ -30,8 +30,8 @@ export interface SortFacts {
 export interface Sorter {
   /** Takes the events of a page. */
   readonly add: (page: Page) => void;
-  /** Notes an id as known: events with it do not come out. */
-  readonly know: (bytes: U8, start: number, end: number) => void;
+  /** Asks for what is known; to be awaited before the first page. */
+  readonly load: () => Promise<void>;
   /** Events so far, duplicates included. */
   readonly count: () => number;
   /** The events by time, then id, one a line, in blocks of whole lines. Once. */
@@ -50,6 +50,8 @@ export interface SorterOptions {
   readonly spoolDir?: string | undefined;
   /** Told of each id that stands for different events. */
   readonly conflict?: ((id: string) => void) | undefined;
+  /** What is known already, and does not come out. */
+  readonly known?: KnownEvents | undefined;
 }
 
 /** Runs that are merged at a time; more are merged into one first. */
@@ -61,7 +63,8 @@ export function sorter(options: SorterOptions = {}): Sorter {
   const limit = memoryBytes / 4; // an arena doubles, and the merge needs its part
   let current = arena();
   let runs: Run[] = [];
-  const known = idSet();
+  const before = known(options.known ?? {});
+  const conflict = options.conflict ?? ((): void => {});
   const facts = { events: 0, duplicates: 0, conflicts: 0, odd: 0, count: 0 };
   let first: bigint | undefined;
   let last: bigint | undefined;
@@ -92,7 +95,7 @@ export function sorter(options: SorterOptions = {}): Sorter {
     const timed = readMoment(bytes, spans[i + 4]!, spans[i + 5]!, place);
     if (!timed || place.idEnd <= place.idStart) facts.odd++;
     facts.count++;
-    if (known.size() > 0 && known.has(bytes, place.idStart, place.idEnd)) {
+    if (before.has(place)) {
       facts.duplicates++;
       return;
     }
@@ -123,11 +126,19 @@ export function sorter(options: SorterOptions = {}): Sorter {
 
   async function* lines(): AsyncGenerator<U8, void, undefined> {
     await narrow();
-    const out = lineWriter(facts, options.conflict ?? ((): void => {}));
+    await before.settled();
+    const out = lineWriter(facts, conflict);
     const cursors = [...runs.map((one) => one.open()), current.sorted()];
     let times: { high: number; low: number } | undefined;
     const take = (next: Readonly<Place>): void => {
+      const differs = before.differs(next);
+      if (differs && before.repeats(next)) return void facts.duplicates++;
+      const { conflicts } = facts;
       if (!out.add(next)) return;
+      if (differs && facts.conflicts === conflicts) {
+        facts.conflicts++;
+        conflict(new TextDecoder().decode(next.bytes.subarray(next.idStart, next.idEnd)));
+      }
       if (next.high === 0 && next.low === 0) return;
       first ??= momentToBigInt(next);
       times = { high: next.high, low: next.low };
@@ -144,7 +155,7 @@ export function sorter(options: SorterOptions = {}): Sorter {
 
   return {
     add,
-    know: (bytes, start, end) => void known.add(bytes, start, end),
+    load: before.load,
     count: () => facts.count,
     lines,
     facts: () => ({

@@ -15,10 +15,11 @@ import { numberOption, textOption, textOptions, toggle } from "../../cli/args.ts
 import { EXIT } from "../../cli/exit.ts";
 import { fromCaller } from "../../cli/folders.ts";
 import { readEvents, refuseAllFailed } from "../../collect/events.ts";
+import type { KnownEvents } from "../../collect/events/known.ts";
 import { makeContext } from "../../context.ts";
-import { ConfigError } from "../../errors.ts";
+import { ConfigError, messageOf } from "../../errors.ts";
 import type { U8 } from "../../stage.ts";
-import { appender, knownIds } from "./append.ts";
+import { appender, knownEvents } from "./append.ts";
 import { duration, peerArgs, soulArgs, soulFrom } from "./arguments.ts";
 import { nanos, selects } from "./choose.ts";
 import { discover } from "./discover.ts";
@@ -84,8 +85,7 @@ async function run(args: Args, cli: Cli): Promise<number> {
   const caller = await callerOf(args.name, soulFrom(args, cli));
   const options = cli.runOptions(!args.verbose);
   const context = makeContext(options);
-  const files = [args.idsFrom, args.append].filter((file) => file !== undefined).map(path);
-  const target = args.append === undefined ? undefined : await appender(path(args.append), options.log);
+  using target = args.append === undefined ? undefined : await appender(path(args.append), options.log);
   const peers = (): Promise<readonly string[]> => discover(peersOf(args, path), context);
   const read = await readEvents(
     {
@@ -96,11 +96,7 @@ async function run(args: Args, cli: Cli): Promise<number> {
       base: () => Promise.resolve({ since }),
     },
     context,
-    async (know) => {
-      for (const file of files) {
-        options.note(`${await knownIds(file, options.log, know)} known events in ${file}`);
-      }
-    },
+    knownIn({ ids: args.idsFrom, events: args.append }, path, options),
   );
   const inspect = inspector();
   try {
@@ -108,10 +104,10 @@ async function run(args: Args, cli: Cli): Promise<number> {
       context.signal.throwIfAborted();
       inspect(block, context);
       if (target) target.write(block);
-      else cli.terminal.bytes(packed(block, args.compress));
+      else print(packed(block, args.compress), cli);
     }
+    target?.sync();
   } finally {
-    target?.close();
     read.close();
     cli.clear();
   }
@@ -121,6 +117,35 @@ async function run(args: Args, cli: Cli): Promise<number> {
   );
   refuseAllFailed(read.reports);
   return options.warned() > 0 ? EXIT.warnings : EXIT.complete;
+}
+
+/** What is left out: what `--ids-from` has by its ids, as nara-backup does it; what `--append` has by what it says. */
+function knownIn(
+  files: { readonly ids: string | undefined; readonly events: string | undefined },
+  path: (file: string) => string,
+  { log, note }: Pick<ReturnType<Cli["runOptions"]>, "log" | "note">,
+): KnownEvents {
+  const reading = (file: string | undefined): KnownEvents["events"] => {
+    if (file === undefined) return undefined;
+    let asked = 0;
+    return async (know) => {
+      const first = asked++ === 0; // what is wrong with a line is said once
+      const count = await knownEvents(path(file), first ? log : { ...log, warn: () => {} }, know);
+      if (first) note(`${count} known events in ${path(file)}`);
+    };
+  };
+  return { ids: reading(files.ids), events: reading(files.events) };
+}
+
+function print(bytes: Uint8Array, cli: Cli): void {
+  try {
+    cli.terminal.bytes(bytes);
+  } catch (error) {
+    throw new Error(
+      `Cannot write to standard output: ${messageOf(error)}. What is there ends in the middle of the log`,
+      { cause: error },
+    );
+  }
 }
 
 function peersOf(args: Args, path: (file: string) => string): Parameters<typeof discover>[0] {
