@@ -7,6 +7,7 @@ import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import { extract } from "./extract.ts";
 import { chooser, type StreamChoice, type StreamOrder } from "./jetstream/choose.ts";
 import { drillStreams } from "./jetstream/drill.ts";
+import { type MessageChoice, messageFilter } from "./jetstream/message.ts";
 import { entriesOf } from "./jetstream/entries.ts";
 import { checkServer, connectTo, type NatsServer } from "../nats/link.ts";
 import { newTally, readStreams, settle, skewOf, type Tally } from "./jetstream/read.ts";
@@ -18,6 +19,15 @@ import { stoppable } from "./stoppable.ts";
 export interface JetStreamOptions extends NatsServer, StreamChoice {
   /** Which streams come before and after all others. Default: none; all are read at once, within `concurrency`. */
   readonly order?: StreamOrder | undefined;
+  /**
+   * How streams are stored. "snapshot": exact, for NATS alone. "messages": `NAME/messages.ndjson`, a line of JSON a message (`subject`,
+   * `sequence`, `time`, `headers`, and `text`, or `base64` where it is not UTF-8), which other programs can read. Default: "snapshot".
+   */
+  readonly as?: "snapshot" | "messages" | undefined;
+  /** Which messages are copied, and which are restored, of streams that are stored message by message. Default: all. */
+  readonly select?: MessageChoice | undefined;
+  /** Restore the messages of such a stream into the stream that exists, after those it has. Default: false. */
+  readonly append?: boolean | undefined;
   /** Streams read at once, 1 to 64. Default: 4. */
   readonly concurrency?: number | undefined;
   /** Whether consumers come along, with their positions. Default: true. */
@@ -41,6 +51,9 @@ const NAME = "jetstream";
  * (`$JS.API.STREAM.SNAPSHOT`). Configuration, state, sequences, times and consumers are exact. A bucket is the stream `KV_name`, an
  * object store `OBJ_name`. Streams in memory are left out, and named. Each stream is consistent in itself; the receipt records the
  * sequences and the time of each cut and how far the cuts are apart.
+ *
+ * With `as: "messages"` (and for streams in memory with `memory: "messages"`) a stream is copied message by message. Restored, its
+ * messages are published anew, in order: they get new numbers and times, lose `Nats-Msg-Id` and `Nats-Expected-*`, and consumers stay behind.
  *
  * A stream that cannot be read fails the run once all others have been read, unless `partial` is set. So does a stream that the
  * server lists as missing or offline, and an account without streams.
@@ -75,6 +88,10 @@ export function checkOptions(options: JetStreamOptions): void {
   const { concurrency = 4, idleMs = 15_000, replicas = 1 } = options;
   checkServer(options);
   chooser(options);
+  messageFilter(options.select ?? {});
+  if (options.as !== undefined && options.as !== "snapshot" && options.as !== "messages") {
+    throw new TypeError('Cannot store streams as that: "as" must be "snapshot" or "messages"');
+  }
   if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > 64) {
     throw new RangeError(`Cannot read ${concurrency} streams at once: use 1 to 64`);
   }
@@ -118,7 +135,8 @@ async function* read(
   const { concurrency = 4, consumers = true, idleMs = 15_000, partial = false } = options;
   const link = await connectTo(options);
   try {
-    const how = { ...options, concurrency, consumers, idleMs };
+    const memory = options.as === "messages" ? "messages" : options.memory;
+    const how = { ...options, memory, concurrency, consumers, idleMs };
     for await (const snapshot of readStreams(link, how, context, signal, tally)) {
       try {
         yield* entriesOf(snapshot, "", NAME);

@@ -23,5 +23,6 @@ export { files, type FilesOptions } from "./files.ts";
 export { group } from "./group.ts";
 export { jetstream, type JetStreamOptions } from "./jetstream.ts";
 export { type StreamChoice, type StreamOrder } from "./jetstream/choose.ts";
+export { type MessageChoice } from "./jetstream/message.ts";
 export { type NatsAuth, type NatsServer } from "../nats/link.ts";
 export { sqlite, type SqliteOptions } from "./sqlite.ts";

@@ -18,6 +18,10 @@ export interface JetStreamConfig {
     readonly streams?: readonly string[] | undefined;
     readonly exclude?: readonly string[] | undefined;
     readonly concurrency?: number | undefined;
+    readonly as?: "snapshot" | "messages" | undefined;
+    readonly memory?: "skip" | "messages" | undefined;
+    readonly append?: boolean | undefined;
+    readonly select?: { readonly subjects: readonly string[] } | undefined;
     readonly consumers?: boolean | undefined;
     readonly partial?: boolean | undefined;
     readonly replicas?: number | undefined;
@@ -63,6 +67,10 @@ export function jetstreamSchema(
       streams: v.optional(texts),
       exclude: v.optional(texts),
       concurrency: v.optional(number),
+      as: v.optional(v.picklist(["snapshot", "messages"])),
+      memory: v.optional(v.picklist(["skip", "messages"])),
+      append: flag,
+      subjects: v.optional(texts),
       consumers: flag,
       partial: flag,
       replicas: v.optional(number),
@@ -79,11 +87,11 @@ export function jetstreamSchema(
       password: 'a secret must not stand in a configuration: write passwordFile = "FILE"',
     }),
     v.transform((
-      { jetstream, user, passwordFile, tokenFile, credentialsFile, nkeySeedFile, ...options },
+      { jetstream, subjects, user, passwordFile, tokenFile, credentialsFile, nkeySeedFile, ...options },
     ): JetStreamConfig => ({
       tool: "jetstream",
       servers: jetstream,
-      options,
+      options: { ...options, ...(subjects ? { select: { subjects } } : {}) },
       secrets: { user, passwordFile, tokenFile, credentialsFile, nkeySeedFile },
     })),
   );

@@ -21,6 +21,8 @@ export interface StreamChoice {
   readonly streams?: readonly string[] | undefined;
   /** Globs over stream names to leave out. */
   readonly exclude?: readonly string[] | undefined;
+  /** What becomes of streams that live in memory, which the server cannot snapshot. Default: "skip". */
+  readonly memory?: "skip" | "messages" | undefined;
   /** Why a stream is left out, or undefined: for rules that globs cannot say. */
   readonly skip?: ((name: string) => string | undefined) | undefined;
 }
@@ -34,11 +36,16 @@ export interface Skipped {
 }
 
 /** Whether a name is chosen. Throws TypeError for globs that are none. */
-export function chooser({ streams = ["*"], exclude = [] }: StreamChoice): (name: string) => boolean {
+export function chooser(
+  { streams = ["*"], exclude = [], memory = "skip" }: StreamChoice,
+): (name: string) => boolean {
   for (const [option, globs] of [["streams", streams], ["exclude", exclude]] as const) {
     if (!Array.isArray(globs) || globs.some((glob) => typeof glob !== "string" || glob === "")) {
       throw new TypeError(`Cannot choose streams: "${option}" must be a list of names or globs`);
     }
+  }
+  if (memory !== "skip" && memory !== "messages") {
+    throw new TypeError('Cannot choose streams: "memory" must be "skip" or "messages"');
   }
   if (streams.length === 0) throw new TypeError('Cannot choose streams: "streams" is empty');
   const wanted = picomatch([...streams], { dot: true });
@@ -55,7 +62,8 @@ export function chooseStreams(
   const chosen: StreamInfo[] = [];
   const skipped: Skipped[] = [];
   for (const stream of all.filter(({ name }) => test(name))) {
-    const why = choice.skip?.(stream.name) ?? (isMemory(stream) ? "memory storage" : undefined);
+    const why = choice.skip?.(stream.name) ??
+      (choice.memory !== "messages" && isMemory(stream) ? "memory storage" : undefined);
     if (why === undefined) chosen.push(stream);
     else skipped.push({ name: stream.name, why });
   }

@@ -1,5 +1,6 @@
 /**
  * A snapshot as files: what the `nats` command writes and reads, `backup.json` and `stream.tar.s2` in a folder of the stream's name.
+ * A copy message by message has `messages.ndjson` in place of the second.
  *
  * @module
  */
@@ -12,6 +13,8 @@ import type { Snapshot } from "./snapshot.ts";
 export const CONFIG_FILE = "backup.json";
 /** The stream's data. */
 export const DATA_FILE = "stream.tar.s2";
+/** The stream's data as lines of JSON. */
+export const MESSAGES_FILE = "messages.ndjson";
 
 /** The entries of a snapshot below `folder`. */
 export function* entriesOf(
@@ -25,7 +28,8 @@ export function* entriesOf(
   yield directoryEntry(base, cutAt);
   yield { ...fileEntry(`${base}/${CONFIG_FILE}`, cutAt), bytes: body.length, body };
   const read = (): Bytes => label(name, content.read());
-  yield { ...fileEntry(`${base}/${DATA_FILE}`, cutAt), bytes: content.size(), body: read };
+  const file = snapshot.format === "messages" ? MESSAGES_FILE : DATA_FILE;
+  yield { ...fileEntry(`${base}/${file}`, cutAt), bytes: content.size(), body: read };
 }
 
 /** A folder, private; whole seconds, so that plain tar headers do. */

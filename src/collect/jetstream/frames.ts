@@ -11,8 +11,8 @@ import { BLOCK_LIMIT, maskedCrc, unpackBlock, unpackedLength } from "./s2.ts";
 
 /** What a whole snapshot has shown. */
 export interface SnapshotShape {
-  /** "tar" up to nats-server 2.14, "natsarc1" from 2.15. */
-  readonly format: "tar" | "natsarc1";
+  /** "tar" up to nats-server 2.14, "natsarc1" from 2.15; "messages": no snapshot but lines of JSON. */
+  readonly format: "tar" | "natsarc1" | "messages";
   /** Bytes it unfolds to. */
   readonly unpackedBytes: number;
 }

@@ -7,9 +7,10 @@ import { readAll, text } from "../../bytes.ts";
 import { IntegrityError, messageOf } from "../../errors.ts";
 import type { Context, Entry } from "../../stage.ts";
 import { type Spool, spool } from "../spool.ts";
-import { CONFIG_FILE, DATA_FILE } from "./entries.ts";
+import { CONFIG_FILE, DATA_FILE, MESSAGES_FILE } from "./entries.ts";
 import { type ExactObject, objectAt, parseExact, textAt } from "../../nats/exact.ts";
 import { frameCheck } from "./frames.ts";
+import { checkMessages } from "./publish.ts";
 import { isStreamName } from "./streams.ts";
 
 /** A stream to restore. */
@@ -22,6 +23,8 @@ export interface Stored {
   readonly state: ExactObject;
   /** Its data. */
   readonly content: Spool;
+  /** What the data is. */
+  readonly format: "snapshot" | "messages";
 }
 
 /** Streams that wait; whoever has them closes them. */
@@ -57,6 +60,7 @@ export interface GatherOptions {
 interface Parts {
   config?: string;
   content?: Spool;
+  format?: Stored["format"];
   damage?: Error | undefined;
 }
 
@@ -96,7 +100,9 @@ export async function gather(
       context.progress({ phase: "restore", bytes, entries: parts.size });
     }
     const names = [...parts.keys()].filter(chosen).sort();
-    return { streams: names.map((name) => whole(name, parts.get(name)!)), [Symbol.dispose]: close };
+    const streams = names.map((name) => whole(name, parts.get(name)!));
+    for (const stream of streams) if (stream.format === "messages") await checkMessages(stream);
+    return { streams, [Symbol.dispose]: close };
   } catch (error) {
     close();
     throw error;
@@ -113,15 +119,21 @@ async function take(
   parts.set(stream, part);
   if (file === CONFIG_FILE && part.config === undefined) {
     part.config = await readText(entry);
-  } else if (file === DATA_FILE && part.content === undefined) {
-    part.content = spool(`the snapshot of "${stream}"`, undefined);
-    part.damage = await fill(part.content, entry, context);
+  } else if ((file === DATA_FILE || file === MESSAGES_FILE) && part.content === undefined) {
+    part.format = file === DATA_FILE ? "snapshot" : "messages";
+    part.content = spool(`the data of "${stream}"`, undefined);
+    part.damage = await fill(part.content, entry, part.format, context);
   } else throw stranger(entry);
 }
 
 /** Gives what is wrong with the data: a foreign archive may hold an empty file for a stream that had failed, and say so later. */
-async function fill(content: Spool, entry: Entry, context: Context): Promise<Error | undefined> {
-  const frames = frameCheck(true);
+async function fill(
+  content: Spool,
+  entry: Entry,
+  format: Stored["format"],
+  context: Context,
+): Promise<Error | undefined> {
+  const frames = format === "snapshot" ? frameCheck(true) : undefined;
   let damage: unknown;
   const look = (what: () => void): void => {
     try {
@@ -132,7 +144,7 @@ async function fill(content: Spool, entry: Entry, context: Context): Promise<Err
   };
   const add = (chunk: Uint8Array): void => {
     content.write(chunk);
-    look(() => frames.add(chunk));
+    look(() => frames?.add(chunk));
   };
   if (entry.body instanceof Uint8Array) add(entry.body);
   else {
@@ -141,7 +153,7 @@ async function fill(content: Spool, entry: Entry, context: Context): Promise<Err
       add(chunk);
     }
   }
-  look(() => void frames.end());
+  look(() => void frames?.end());
   if (damage === undefined) return undefined;
   return new IntegrityError(
     `Cannot restore "${entry.path}": ${
@@ -163,7 +175,7 @@ export async function readText(entry: Entry): Promise<string> {
   }
 }
 
-function whole(name: string, { config, content, damage }: Parts): Stored {
+function whole(name: string, { config, content, format = "snapshot", damage }: Parts): Stored {
   if (damage) throw damage;
   if (config === undefined || content === undefined) {
     throw new IntegrityError(
@@ -184,7 +196,7 @@ function whole(name: string, { config, content, damage }: Parts): Stored {
       `Cannot restore the stream "${name}": its ${CONFIG_FILE} is that of "${stored}"`,
     );
   }
-  return { name, config: objectAt(value, "config"), state: objectAt(value, "state"), content };
+  return { name, config: objectAt(value, "config"), state: objectAt(value, "state"), content, format };
 }
 
 function stranger({ path, kind }: Entry): IntegrityError {

@@ -6,10 +6,19 @@
 import { messageOf } from "../../errors.ts";
 import type { Context } from "../../stage.ts";
 import { ahead } from "../../ahead.ts";
-import { chooseStreams, phases, type Skipped, type StreamChoice, type StreamOrder } from "./choose.ts";
+import {
+  chooseStreams,
+  isMemory,
+  phases,
+  type Skipped,
+  type StreamChoice,
+  type StreamOrder,
+} from "./choose.ts";
 import { integerAt } from "../../nats/exact.ts";
 import type { Link } from "../../nats/link.ts";
-import { type Snapshot, takeSnapshot } from "./snapshot.ts";
+import { copyMessages } from "./copy.ts";
+import type { MessageChoice } from "./message.ts";
+import { type Snapshot, type SnapshotOptions, takeSnapshot } from "./snapshot.ts";
 import { kindOfStream, listStreams, type StreamInfo } from "./streams.ts";
 
 /** What is read, and how. */
@@ -18,6 +27,10 @@ export interface ReadOptions extends StreamChoice {
   readonly order?: StreamOrder | undefined;
   /** Snapshots taken at once. */
   readonly concurrency: number;
+  /** Snapshots, or messages one by one. */
+  readonly as?: "snapshot" | "messages" | undefined;
+  /** Which messages, where they are copied one by one. */
+  readonly select?: MessageChoice | undefined;
   /** Whether consumers come along. */
   readonly consumers: boolean;
   /** Silence after which a server counts as gone. */
@@ -85,9 +98,9 @@ export async function* readStreams(
   }
   for (const { name, why } of tally.skipped) context.log.info(`Skipping the stream "${name}": ${why}`);
   let bytes = 0;
-  const take = ({ name }: StreamInfo, stop: AbortSignal): Promise<Snapshot> => {
+  const take = (stream: StreamInfo, stop: AbortSignal): Promise<Snapshot> => {
     let before = 0;
-    return takeSnapshot(link, name, {
+    const how: SnapshotOptions = {
       ...options,
       signal: AbortSignal.any([signal, stop]),
       progress: (now) => {
@@ -95,7 +108,10 @@ export async function* readStreams(
         before = now;
         context.progress({ phase: "collect", bytes, entries: tally.cuts.length });
       },
-    });
+    };
+    return options.as === "messages" || isMemory(stream)
+      ? copyMessages(link, stream, options.select ?? {}, how)
+      : takeSnapshot(link, stream.name, how);
   };
   for (const phase of phases(chosen, options.order ?? {})) {
     for await (const outcome of ahead(phase, options.concurrency, take, ({ content }) => content.close())) {

@@ -10,6 +10,8 @@ import { type ExactObject, integerAt, objectAt } from "../../nats/exact.ts";
 import { gather, type Stored } from "./gather.ts";
 import { connectTo, type Link, type NatsServer } from "../../nats/link.ts";
 import { expires } from "./choose.ts";
+import type { MessageChoice } from "./message.ts";
+import { publishMessages } from "./publish.ts";
 import { adviceFor, sendSnapshot } from "./replay.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { adjust, checkLevel, planSteps, type Step } from "./steps.ts";
@@ -21,7 +23,14 @@ export interface RestoreStreamsOptions extends NatsServer {
   readonly replicas?: number | undefined;
   /** Folder for the old streams while new ones take their place. */
   readonly spoolDir?: string | undefined;
+  /** Which messages of streams that were copied message by message. */
+  readonly select?: MessageChoice | undefined;
+  /** Whether such a stream's messages are added to the stream where it exists. */
+  readonly append?: boolean | undefined;
 }
+
+/** What is told to each stream. */
+type PutOptions = Omit<RestoreStreamsOptions, keyof NatsServer>;
 
 /** Restores the wanted streams of a backup that {@linkcode jetstream} made. */
 export async function restoreStreams(
@@ -49,10 +58,15 @@ export async function putStreams(
   link: Link,
   streams: readonly Stored[],
   context: Context,
-  options: Pick<RestoreStreamsOptions, "replicas" | "spoolDir">,
+  options: PutOptions,
 ): Promise<number> {
   const { streams: existing } = await listStreams(link);
-  const steps = planSteps(streams.map((stream) => adjust(stream, options.replicas)), existing, context);
+  const steps = planSteps(
+    streams.map((stream) => adjust(stream, options.replicas)),
+    existing,
+    context,
+    options.append,
+  );
   await checkLevel(link, steps);
   if (!context.want.dryRun) await run(link, steps, context, options);
   for (const { stream, action } of steps) context.want.report?.(stream.name, action);
@@ -64,16 +78,19 @@ async function run(
   link: Link,
   steps: readonly Step[],
   context: Context,
-  { spoolDir }: Pick<RestoreStreamsOptions, "spoolDir">,
+  options: PutOptions,
 ): Promise<void> {
   const done: { readonly name: string; readonly old: Stored | undefined }[] = [];
   try {
     for (const { stream, action } of steps) {
       context.signal.throwIfAborted();
       if (action === "skip") continue;
-      const old = action === "overwrite" ? await keep(link, stream.name, context, spoolDir) : undefined;
-      done.push({ name: stream.name, old });
-      await replace(link, stream, old !== undefined, context);
+      const old = action === "overwrite"
+        ? await keep(link, stream.name, context, options.spoolDir)
+        : undefined;
+      // What was added to a stream cannot be told from the rest again.
+      if (action !== "append") done.push({ name: stream.name, old });
+      await replace(link, stream, action, context, options.select ?? {});
       context.log.info(`Restored the stream "${stream.name}"`);
     }
   } catch (error) {
@@ -90,7 +107,8 @@ async function keep(
   spoolDir: string | undefined,
 ): Promise<Stored> {
   try {
-    return await takeSnapshot(link, name, { signal, consumers: true, idleMs: 15_000, spoolDir });
+    const old = await takeSnapshot(link, name, { signal, consumers: true, idleMs: 15_000, spoolDir });
+    return { ...old, format: "snapshot" };
   } catch (cause) {
     throw new Error(`Cannot overwrite "${name}": the old stream cannot be kept: ${messageOf(cause)}`, {
       cause,
@@ -101,14 +119,20 @@ async function keep(
 async function replace(
   link: Link,
   stream: Stored,
-  overwrite: boolean,
+  action: Step["action"],
   context: Context,
+  select: MessageChoice,
 ): Promise<void> {
   const { name } = stream;
   let answer: ExactObject;
+  let sent: bigint | undefined;
   try {
-    if (overwrite) await link.api(`STREAM.DELETE.${name}`, "", 60_000);
-    answer = await sendSnapshot(link, stream, context.signal);
+    if (action === "overwrite") await link.api(`STREAM.DELETE.${name}`, "", 60_000);
+    if (stream.format === "messages") {
+      const result = await publishMessages(link, stream, select, action === "append", context.signal);
+      answer = result.answer;
+      sent = result.published;
+    } else answer = await sendSnapshot(link, stream, context.signal);
   } catch (cause) {
     if (context.signal.aborted) throw cause;
     throw new Error(
@@ -116,25 +140,33 @@ async function replace(
       { cause },
     );
   }
-  checkRestored(stream, objectAt(answer, "state"), context);
+  if (action === "append") context.log.info(`Added ${sent} messages to the stream "${name}"`);
+  else checkRestored(stream, sent, objectAt(answer, "state"), context);
 }
 
 /** The server has taken everything: does it hold what was stored? Limits may have removed the oldest at once. */
-function checkRestored({ name, config, state }: Stored, now: ExactObject, { log }: Context): void {
+function checkRestored(
+  { name, config, state }: Stored,
+  sent: bigint | undefined,
+  now: ExactObject,
+  { log }: Context,
+): void {
   const last = integerAt(state, "last_seq");
-  if (integerAt(now, "last_seq") < last) {
+  if (sent === undefined && integerAt(now, "last_seq") < last) {
     throw new IntegrityError(
       `Cannot restore the stream "${name}": it ends at sequence ${
         integerAt(now, "last_seq")
       }, the backup says ${last}. The snapshot was cut short when it was made; use another backup`,
     );
   }
-  const missing = integerAt(state, "messages") - integerAt(now, "messages");
+  const missing = (sent ?? integerAt(state, "messages")) - integerAt(now, "messages");
   if (missing <= 0n) return;
   const limited = expires(config);
   const why = limited
     ? "their time was up"
-    : "they were deleted while the snapshot was taken, or could not be read";
+    : sent === undefined
+    ? "they were deleted while the snapshot was taken, or could not be read"
+    : "its own limits removed them";
   if (limited) log.info(`The stream "${name}" has ${missing} messages fewer than at the cut: ${why}`);
   else log.warn("messages", `The stream "${name}" has ${missing} messages fewer than at the cut: ${why}`);
 }

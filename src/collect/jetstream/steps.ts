@@ -6,7 +6,7 @@
 import { ExistsError } from "../../errors.ts";
 import type { Context, RestoreAction } from "../../stage.ts";
 import { isMemory } from "./choose.ts";
-import { exactNumber, type ExactObject, integerAt, objectAt, textAt } from "../../nats/exact.ts";
+import { exactNumber, type ExactObject, integerAt, listAt, objectAt, textAt } from "../../nats/exact.ts";
 import type { Stored } from "./gather.ts";
 import type { Link } from "../../nats/link.ts";
 import type { StreamInfo } from "./streams.ts";
@@ -22,9 +22,14 @@ export function planSteps(
   streams: readonly Stored[],
   existing: readonly StreamInfo[],
   { want: { conflict } }: Context,
+  append = false,
 ): readonly Step[] {
+  for (const stream of streams) checkPublishable(stream);
   const found = new Map(existing.map((stream) => [stream.name, stream]));
-  const there = streams.filter(({ name }) => found.has(name)).map(({ name }) => name);
+  const appends = ({ name, format }: Stored): boolean => append && format === "messages" && found.has(name);
+  const there = streams.filter((stream) => found.has(stream.name) && !appends(stream)).map(({ name }) =>
+    name
+  );
   if (conflict === "error" && there.length > 0) {
     throw new ExistsError(
       `Cannot restore: ${there.length} of ${streams.length} streams exist (${
@@ -42,8 +47,31 @@ export function planSteps(
   }
   return streams.map((stream) => ({
     stream,
-    action: !found.has(stream.name) ? "create" : conflict === "skip" ? "skip" : "overwrite",
+    action: !found.has(stream.name)
+      ? "create"
+      : appends(stream)
+      ? "append"
+      : conflict === "skip"
+      ? "skip"
+      : "overwrite",
   }));
+}
+
+/** Messages are published anew: to a stream that takes them from publishers, and says that it has. */
+function checkPublishable({ name, config, format }: Stored): void {
+  if (format !== "messages") return;
+  const why = config.mirror !== undefined
+    ? "it mirrors another stream"
+    : listAt(config, "sources").length > 0
+    ? "it draws from other streams"
+    : config.no_ack === true
+    ? "it does not acknowledge messages"
+    : undefined;
+  if (why === undefined) return;
+  throw new Error(
+    `Cannot restore the stream "${name}" message by message: ${why}. Nothing was changed; leave it out with --only, ` +
+      "or restore into a folder",
+  );
 }
 
 /** The stream with other replicas. */
