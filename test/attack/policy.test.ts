@@ -24,15 +24,10 @@ import { messageOf } from "../../src/errors.ts";
 import { decodeReceipt, encodeReceipt, type Receipt } from "../../src/receipt.ts";
 import { bytesOf, identity, keysOf, recipient, treeScratch } from "../engine/support.ts";
 import { minisignPair, openpgpPair } from "../sign/support.ts";
-import { scratch } from "../support.ts";
+import { judged, scratch } from "../support.ts";
+import { STORES } from "./stores.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-
-/** Every store there is; a new one is one line. */
-const STORES: Readonly<Record<string, (folder: string) => Store>> = {
-  directory: (folder) => store.directory(`${folder}/store`),
-  memory: () => store.memory(),
-};
 
 const REQUIRE: Requirements = { signature: true, encryption: true };
 const mini = minisignPair();
@@ -262,28 +257,36 @@ const TABLE: readonly Row[] = [
   },
 ];
 
-for (const [kind, make] of Object.entries(STORES)) {
+for (const [kind, { tools, make }] of Object.entries(STORES)) {
   for (const row of TABLE) {
-    Deno.test(`${kind}: ${row.name}`, async () => {
+    judged(`${kind}: ${row.name}`, tools, async () => {
       using dir = treeScratch();
-      const target = make(dir.path);
-      const state = memoryState();
-      const source = dir.join("src");
-      const plan = planOf(source, target);
-      for (let n = 0; n < 3; n++) {
-        await Deno.writeTextFile(`${source}/n`, `${n}`);
-        await backup(plan, { now: hour(n), state });
+      const { target, close } = make(dir.path);
+      try {
+        await attacked(row, target, dir.join);
+      } finally {
+        await close?.();
       }
-      const id = row.id;
-      // The same, unattacked, is fine.
-      assert.equal((await verify(plan, { state, id, level: row.level, now: hour(4) })).ledger, "ok");
-      await row.attack({ target, state, plan, source });
-      await detected(verify(plan, { state, id, level: row.level, now: hour(10) }), row.says);
-      if (row.restore === false) return;
-      await detected(restore(plan, { state, id, into: dir.join("out"), now: hour(10) }), row.says);
-      await assert.rejects(Deno.lstat(dir.join("out")), Deno.errors.NotFound);
     });
   }
+}
+
+async function attacked(row: Row, target: Store, join: (...parts: string[]) => string): Promise<void> {
+  const state = memoryState();
+  const source = join("src");
+  const plan = planOf(source, target);
+  for (let n = 0; n < 3; n++) {
+    await Deno.writeTextFile(`${source}/n`, `${n}`);
+    await backup(plan, { now: hour(n), state });
+  }
+  const id = row.id;
+  // The same, unattacked, is fine.
+  assert.equal((await verify(plan, { state, id, level: row.level, now: hour(4) })).ledger, "ok");
+  await row.attack({ target, state, plan, source });
+  await detected(verify(plan, { state, id, level: row.level, now: hour(10) }), row.says);
+  if (row.restore === false) return;
+  await detected(restore(plan, { state, id, into: join("out"), now: hour(10) }), row.says);
+  await assert.rejects(Deno.lstat(join("out")), Deno.errors.NotFound);
 }
 
 async function detected(work: Promise<unknown>, says: RegExp): Promise<void> {

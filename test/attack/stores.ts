@@ -1,0 +1,37 @@
+/** Every store there is, for tables that hold on each; a new one is one line. */
+import { existsSync } from "node:fs";
+import { store } from "../../mod.ts";
+import type { Store } from "../../mod.ts";
+import { hasTool } from "../support.ts";
+import { startServer as startNats, storeOn as natsOn } from "../store/nats_server.ts";
+import { startServer as startS3, storeOn as s3On, toolPath, uniqueName } from "../store/s3_server.ts";
+
+/** One kind of store. */
+export interface Kind {
+  /** What its server needs. */
+  readonly tools: readonly string[];
+  /** A new and empty one; `folder` is the test's own. */
+  readonly make: (
+    folder: string,
+  ) => { readonly target: Store; readonly close?: (() => Promise<void>) | undefined };
+}
+
+const MINIO = toolPath("minio");
+const nats = hasTool("nats-server") ? await startNats() : undefined;
+const minio = hasTool(MINIO) || existsSync(MINIO) ? await startS3("minio") : undefined;
+if (nats) Deno.test.afterAll(async () => await nats[Symbol.asyncDispose]());
+if (minio) Deno.test.afterAll(minio.close);
+
+/** By name. */
+export const STORES: Readonly<Record<string, Kind>> = {
+  directory: { tools: [], make: (folder) => ({ target: store.directory(`${folder}/store`) }) },
+  memory: { tools: [], make: () => ({ target: store.memory() }) },
+  nats: {
+    tools: ["nats-server"],
+    make: () => {
+      const target = natsOn(nats!.url);
+      return { target, close: target.close };
+    },
+  },
+  s3: { tools: [MINIO], make: () => ({ target: s3On(minio!, { prefix: uniqueName() }) }) },
+};
