@@ -35,6 +35,7 @@ export { type Candidate, type Decision, keep, planDigest, type Policy, prune } f
 
 /** Telling people and machines how a run went. */
 export * as notify from "./src/notify/mod.ts";
+export type { EventKind, EventTask, Notifier, RunEvent } from "./src/notify/event.ts";
 
 /** The recipe for naras: their events as a source, and back. */
 export * as nara from "./src/recipes/nara.ts";
