@@ -258,6 +258,11 @@ judged(
     );
     assert.deepEqual(await contents(a.nc, "S"), was);
     assert.equal((await contents(a.nc, "T")).messages.length, 30);
+    // What is being added to a live stream fails half-way: the stream stays.
+    const adding = collect.jetstream({ servers: a.url, append: true });
+    const some = refused.filter(({ path }) => path.startsWith("T"));
+    await assert.rejects(adding.undo(givenBack(some), inPlace), /was refused/);
+    assert.ok((await contents(a.nc, "T")).messages.length >= 30);
   },
 );
 
