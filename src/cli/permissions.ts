@@ -12,7 +12,7 @@ import { ConfigError } from "../errors.ts";
 import type { Job } from "../plan.ts";
 import { stateFolder } from "./folders.ts";
 import { notifyNeeds } from "./permissions_notify.ts";
-import { natsNeeds } from "./permissions_nats.ts";
+import { type NatsNeeds, natsNeeds, natsStoreNeeds } from "./permissions_nats.ts";
 
 /** What a run may touch, as Deno's flags name it. */
 interface Permissions {
@@ -62,11 +62,23 @@ export async function permissionsOf(job: Job, signal: AbortSignal): Promise<stri
     if (isAbsolute(url)) both(permissions, url);
     else if (url.startsWith("s3:")) bucket(new URL(url), permissions);
   }
+  // A store's own URL says nothing of the files with its secrets; the configuration's does.
+  for (
+    const location of [...job.plan.shelf?.stores.map(({ url }) => url) ?? [], ...job.config?.upload.to ?? []]
+  ) {
+    if (location.startsWith("nats:")) addNeeds(natsStoreNeeds(location), permissions);
+  }
   if (job.config) fromConfig(job.config, permissions);
   else await fromDryRun(job, file, permissions, signal);
   const line = format(permissions, ["--config", file, "--plan", job.name]);
   // A module's relative paths mean its own folder; to be there already needs no permission.
   return job.config ? line : `cd ${quoted(dirname(file))} && ${line}`;
+}
+
+function addNeeds({ read, net, env }: NatsNeeds, permissions: Permissions): void {
+  for (const path of read) permissions.read.add(path);
+  for (const host of net) permissions.net.add(host);
+  for (const name of env) permissions.env.add(name);
 }
 
 function both({ read, write }: Permissions, path: string | undefined): void {
@@ -102,10 +114,7 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
       }
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else if (source.tool === "jetstream" || source.tool === "chatto") {
-      const { read, net, env } = natsNeeds(source);
-      for (const path of read) permissions.read.add(path);
-      for (const host of net) permissions.net.add(host);
-      for (const name of env) permissions.env.add(name);
+      addNeeds(natsNeeds(source), permissions);
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else if (source.tool === "chio") {
       for (const path of chioPaths(source)) permissions.read.add(path);

@@ -1,10 +1,11 @@
 /**
- * What a source on a NATS server needs: its hosts, its secrets' files, room for snapshots.
+ * What a source or a store on a NATS server needs: its hosts, its secrets' files, room for snapshots.
  *
  * @module
  */
 import { readSettings } from "../recipes/chatto/settings.ts";
 import type { SourceConfig } from "../config.ts";
+import { partsOf, SECRET_FILES } from "../store/nats/url.ts";
 
 /** A source on a NATS server. */
 export type NatsSource = Extract<SourceConfig, { readonly tool: "jetstream" | "chatto" }>;
@@ -28,6 +29,13 @@ export function natsNeeds(source: NatsSource): NatsNeeds {
   }
   const servers = readSettings(source.options.config).client?.servers ?? [];
   return { read: [source.options.config], net: [servers].flat().map(hostOf), env: ["CHATTO_*"] };
+}
+
+/** The needs of a store on a NATS server, from its URL. */
+export function natsStoreNeeds(location: string): NatsNeeds {
+  const { hosts, query } = partsOf(location);
+  const files = [...Object.keys(SECRET_FILES), "ca"].flatMap((name) => query.getAll(name));
+  return { read: files, net: hosts.map(hostOf), env: [] };
 }
 
 /** Host and port of a NATS URL; the scheme is optional, and so is the port. */

@@ -428,6 +428,7 @@ Deno.test("nats() and its URL refuse what cannot work, and repeat no secret", ()
       "nats://host/b.c",
       "nats://host/b?create=maybe",
       "nats://host/b?retries=-1",
+      "nats://host/b?credsFile=nats.creds",
       "nats://host/b/../c",
     ]
   ) {

@@ -5,6 +5,7 @@
  * @module
  */
 import { readFileSync } from "node:fs";
+import { isAbsolute } from "node:path";
 import { KeyError, messageOf } from "../../errors.ts";
 import type { NatsAuth } from "../../nats/link.ts";
 import type { NatsStoreOptions } from "./options.ts";
@@ -56,6 +57,11 @@ export function optionsOf(location: string): NatsStoreOptions {
   const wrong = [...query.keys()].find((name) => !known.includes(name));
   if (wrong !== undefined) {
     throw new TypeError(`the parameter "${wrong}" is not known. Use one of ${known.join(", ")}`);
+  }
+  for (const name of [...Object.keys(SECRET_FILES), "ca"]) {
+    const file = query.get(name);
+    if (file === null || isAbsolute(file)) continue;
+    throw new TypeError(`"${name}" must name its file from the root: /etc/holdfast/...`); // a URL has no folder of its own
   }
   const [ca, domain, create, retries] = ["ca", "domain", "create", "retries"].map((name) => query.get(name));
   if (create !== null && create !== "true" && create !== "false") {
