@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { type Listed, note, packParts } from "./catalog_parts.ts";
 import { parseName } from "./name.ts";
 import type { Shelf, Store, StoreItem } from "./stage.ts";
 
@@ -60,30 +61,53 @@ export interface Catalog {
 
 /** Lists a shelf in one store. Throws when the store cannot be listed completely. */
 export async function readCatalog(store: Store, shelf: Shelf): Promise<Catalog> {
-  const found = new Map<string, { time: Date; parts: Map<string, StoreItem> }>();
+  const backups = new Map<string, Shelved>();
   const events: Omit<ShelvedEvent, "signatures">[] = [];
   const signatures = new Map<string, string[]>();
+  let last: { readonly id: string; readonly listed: Listed } | undefined;
+  const close = (): void => {
+    if (!last) return;
+    const { id, listed } = last;
+    const parts = packParts(id, listed);
+    backups.set(id, { id, time: listed.time, parts, state: stateOf(parts) });
+  };
   for await (const item of store.list(shelf.naming.prefix(shelf.name))) {
-    const event = parseEvent(item.key, shelf.name);
+    const { key } = item;
+    // Most objects lie right behind their archive.
+    if (last && key.startsWith(last.id) && PART.test(key.slice(last.id.length))) {
+      note(last.listed, key.slice(last.id.length), item);
+      continue;
+    }
+    const event = parseEvent(key, shelf.name);
     if (event) {
       events.push(event);
       continue;
     }
-    const signed = item.key.replace(SIGNATURE, "");
+    const signed = key.replace(SIGNATURE, "");
     if (parseEvent(signed, shelf.name)) {
-      signatures.set(signed, [...signatures.get(signed) ?? [], item.key]);
+      signatures.set(signed, [...signatures.get(signed) ?? [], key]);
       continue;
     }
-    const part = parsePart(item.key, shelf);
+    const part = parsePart(key, shelf);
     if (!part) continue;
-    const backup = found.get(part.id) ?? { time: part.time, parts: new Map<string, StoreItem>() };
-    backup.parts.set(part.suffix, item);
-    found.set(part.id, backup);
+    if (part.id !== last?.id) {
+      close();
+      last = { id: part.id, listed: listedAgain(part.time, backups.get(part.id)) };
+    }
+    note(last.listed, part.suffix, item);
   }
-  const backups = [...found].map(([id, { time, parts }]) => ({ id, time, parts, state: stateOf(parts) }));
-  backups.sort((a, b) => a.time.getTime() - b.time.getTime() || (a.id < b.id ? -1 : 1));
+  close();
+  const sorted = [...backups.values()];
+  sorted.sort((a, b) => a.time.getTime() - b.time.getTime() || (a.id < b.id ? -1 : 1));
   events.sort((a, b) => a.time.getTime() - b.time.getTime() || (a.key < b.key ? -1 : 1));
-  return { backups, events: events.map((e) => ({ ...e, signatures: signatures.get(e.key) ?? [] })) };
+  return { backups: sorted, events: events.map((e) => ({ ...e, signatures: signatures.get(e.key) ?? [] })) };
+}
+
+/** A backup's objects so far: other names may lie between them. */
+function listedAgain(time: Date, before: Shelved | undefined): Listed {
+  const listed: Listed = { time, suffixes: [], bytes: [], modified: [] };
+  for (const [suffix, item] of before?.parts ?? []) note(listed, suffix, item);
+  return listed;
 }
 
 /** The newest complete backup, or undefined. */
@@ -92,6 +116,7 @@ export function newestComplete(catalog: Catalog): Shelved | undefined {
 }
 
 function parseEvent(key: string, name: string): Omit<ShelvedEvent, "signatures"> | undefined {
+  if (!key.endsWith(".json")) return undefined;
   const parsed = parseName(key);
   if (!parsed || parsed.name !== name) return undefined;
   const match = EVENT.exec(parsed.suffix);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type Calendar, calendarOf, pad } from "./calendar.ts";
 import { type Period, type Policy, type Rule, rulesOf } from "./policy.ts";
 
 export { type CalendarDuration, parseDuration } from "./duration.ts";
@@ -39,13 +40,6 @@ interface Item {
   readonly candidate: Candidate;
   readonly time: number;
   readonly reasons: string[];
-  local?: Local;
-}
-
-/** A backup's time in the policy's zone, worked out once. */
-interface Local {
-  readonly time: Temporal.ZonedDateTime;
-  readonly date: string;
 }
 
 /**
@@ -78,10 +72,11 @@ export function keep(policy: Policy, backups: readonly Candidate[], now: Date): 
   const rules = rulesOf(policy);
   const pins = new Set(policy.pins);
   const zone = policy.timezone ?? "UTC";
+  const calendar = calendarOf(zone);
   checkDates(backups, now);
   return groups(backups).flatMap((group) => {
     const present = markFuture(group, now.getTime());
-    for (const rule of rules) walk(rule, present, zone);
+    for (const rule of rules) walk(rule, present, zone, calendar);
     present[0]?.reasons.push("newest");
     present.find(({ candidate }) => candidate.verified)?.reasons.push("newest verified");
     for (const { candidate, reasons } of group) if (pins.has(candidate.id)) reasons.push("pinned");
@@ -130,13 +125,13 @@ function markFuture(group: readonly Item[], now: number): readonly Item[] {
  * Keeps the newest of each period until the rule's count is reached. Periods are remembered, not compared with the one before:
  * where clocks go back across midnight (America/St_Johns until 2011), a day comes twice.
  */
-function walk(rule: Rule, present: readonly Item[], zone: string): void {
+function walk(rule: Rule, present: readonly Item[], zone: string, calendar: Calendar): void {
   const after = cutoff(rule, present[0], zone);
   const seen = new Set<string>();
   let taken = 0;
   for (const item of present) {
     if (taken >= rule.count || item.time <= after) break;
-    const key = rule.period && periodOf(rule.period, item, zone);
+    const key = rule.period && periodOf(rule.period, item, calendar);
     if (key !== undefined && seen.has(key)) continue;
     if (key !== undefined) seen.add(key);
     taken++;
@@ -148,39 +143,28 @@ function walk(rule: Rule, present: readonly Item[], zone: string): void {
 function cutoff(rule: Rule, newest: Item | undefined, zone: string): number {
   if (!rule.within || !newest) return -Infinity;
   try {
-    return localTime(newest, zone).time.subtract(rule.within.duration).epochMilliseconds;
+    const time = Temporal.Instant.fromEpochMilliseconds(newest.time).toZonedDateTimeISO(zone);
+    return time.subtract(rule.within.duration).epochMilliseconds;
   } catch {
     return -Infinity; // before the first date there is
   }
 }
 
-function localTime(item: Item, zone: string): Local {
-  if (!item.local) {
-    const time = Temporal.Instant.fromEpochMilliseconds(item.time).toZonedDateTimeISO(zone);
-    item.local = { time, date: time.toPlainDate().toString() };
-  }
-  return item.local;
-}
-
-function periodOf(period: Period, item: Item, zone: string): string {
-  const { time, date } = localTime(item, zone);
+function periodOf(period: Period, item: Item, calendar: Calendar): string {
+  const { date, hour, offset } = calendar.at(item.time);
   switch (period) {
     case "hourly":
       // With the offset, the hour that comes twice in autumn is two hours.
-      return `${date}T${pad(time.hour)}${time.offset === "+00:00" ? "Z" : time.offset}`;
+      return `${date}T${pad(hour)}${offset === "+00:00" ? "Z" : offset}`;
     case "daily":
       return date;
     case "weekly":
-      return `${time.yearOfWeek}-W${pad(time.weekOfYear ?? 0)}`;
+      return calendar.week(date);
     case "monthly":
       return date.slice(0, -3);
     case "yearly":
       return date.slice(0, -6);
   }
-}
-
-function pad(number: number): string {
-  return String(number).padStart(2, "0");
 }
 
 function reasonOf(rule: Rule, key: string | undefined, taken: number): string {
@@ -208,8 +192,8 @@ function markBases(group: readonly Item[]): void {
   }
 }
 
+const NO_RULE: readonly string[] = ["no rule keeps it"];
+
 function decision({ candidate: { id }, reasons }: Item): Decision {
-  return reasons.length > 0
-    ? { id, keep: true, reasons }
-    : { id, keep: false, reasons: ["no rule keeps it"] };
+  return reasons.length > 0 ? { id, keep: true, reasons } : { id, keep: false, reasons: NO_RULE };
 }

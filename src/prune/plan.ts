@@ -75,7 +75,7 @@ function candidates({ whole, shelf, bases }: Planning, verified: string | undefi
     name: shelf.name,
     time,
     verified: id === verified,
-    bases: bases.get(id) ?? [],
+    bases: bases.get(id),
   }));
 }
 

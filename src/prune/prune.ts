@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { sha256, utf8 } from "../bytes.ts";
+import { createHash } from "node:crypto";
 import { readCatalog } from "../catalog.ts";
 import { messageOf, StoreError } from "../errors.ts";
 import { readLedger } from "../ledger.ts";
@@ -45,8 +45,14 @@ export function prune(policy: Policy): Stage<Stored, Stored> {
  * 16 hexadecimal digits.
  */
 export function planDigest(verdicts: readonly Verdict[]): string {
-  const lines = verdicts.map(({ id, store, keep }) => `${keep ? "keep" : "remove"} ${id} ${store}\n`).sort();
-  return sha256(utf8(lines.join(""))).slice(0, 16);
+  const hash = createHash("sha256");
+  const order = (a: string, b: string): number => a < b ? -1 : a > b ? 1 : 0;
+  for (
+    const { id, store, keep } of verdicts.toSorted((a, b) => order(a.id, b.id) || order(a.store, b.store))
+  ) {
+    hash.update(`${keep ? "keep" : "remove"} ${id} ${store}\n`);
+  }
+  return hash.digest("hex").slice(0, 16);
 }
 
 /** Plans every store before anything is removed from any. */
