@@ -57,6 +57,8 @@ export interface BackupReceipt extends ReceiptHead {
   readonly recipients: readonly string[];
   /** Warnings by kind. */
   readonly warnings: Readonly<Record<string, number>>;
+  /** The backup this one is a re-encryption of; its receipt and archive are removed once this one is whole. */
+  readonly replaces?: ReceiptRef | undefined;
 }
 
 /** A receipt named by its place and digest. */
@@ -67,10 +69,12 @@ export interface ReceiptRef {
   readonly sha256: string;
 }
 
-/** A prune's receipt. */
+/** A prune's receipt, or that of a rotation, which removes backups as well. */
 export interface PruneReceipt extends ReceiptHead {
   /** The event. */
-  readonly event: "prune";
+  readonly event: "prune" | "rotate";
+  /** Why a rotation removed them: "reencrypted" or "forgotten". */
+  readonly reason?: string | undefined;
   /** Receipts that go. */
   readonly tombstones: readonly ReceiptRef[];
   /** Every receipt that stays: a walk may start here. */
@@ -108,6 +112,8 @@ const common = {
   signer: v.optional(v.string()),
 };
 
+const tombstone = v.strictObject({ id: v.string(), sha256: hex64 });
+
 const backupSchema = v.strictObject({
   ...common,
   event: v.literal("backup"),
@@ -127,13 +133,13 @@ const backupSchema = v.strictObject({
   ),
   recipients: v.array(v.string()),
   warnings: v.record(v.string(), size),
+  replaces: v.optional(tombstone),
 });
-
-const tombstone = v.strictObject({ id: v.string(), sha256: hex64 });
 
 const pruneSchema = v.strictObject({
   ...common,
-  event: v.literal("prune"),
+  event: v.picklist(["prune", "rotate"]),
+  reason: v.optional(v.string()),
   tombstones: v.array(tombstone),
   live: v.array(tombstone),
 });
@@ -150,6 +156,13 @@ const receiptSchema: v.GenericSchema<unknown, Receipt> = v.variant("event", [
   pruneSchema,
   proofSchema,
 ]);
+
+/** Whether an event removes backups and says what stays: a walk may start at its receipt. */
+export function isSweep<T extends { readonly event: string }>(
+  event: T,
+): event is T & { readonly event: "prune" | "rotate" } {
+  return event.event === "prune" || event.event === "rotate";
+}
 
 /** The longest receipt that is read: 64 MiB, room for the live set of a store with 500,000 backups. */
 export const RECEIPT_LIMIT: number = 64 * 1024 * 1024;

@@ -10,7 +10,7 @@ import { sha256 } from "../bytes.ts";
 import { IntegrityError } from "../errors.ts";
 import { readReceipt } from "../ledger.ts";
 import { requireOnRestore } from "../policy.ts";
-import type { BackupReceipt } from "../receipt.ts";
+import { type BackupReceipt, isSweep } from "../receipt.ts";
 import { prover } from "../seal.ts";
 import type { Shelf, Store, U8 } from "../stage.ts";
 import { readSidecar } from "../upload/download.ts";
@@ -33,11 +33,11 @@ export async function lookAt(store: Store, shelf: Shelf): Promise<Holding> {
   const backups = new Map(catalog.backups.map((backup) => [backup.id, backup]));
   const pruned = new Set<string>();
   const prove = prover(shelf, (id) => id, store, new Set());
-  for (const { key } of catalog.events.filter(({ event }) => event === "prune")) {
+  for (const { key } of catalog.events.filter(isSweep)) {
     try {
       const { bytes, receipt } = await readReceipt(store, key, shelf);
       // A prune that nobody trusted has signed explains nothing.
-      if (receipt.event !== "prune" || !await prove.check(key, bytes)) continue;
+      if (!isSweep(receipt) || !await prove.check(key, bytes)) continue;
       for (const { id } of receipt.tombstones) pruned.add(id);
     } catch (error) {
       if (!(error instanceof IntegrityError)) throw error; // verify names it

@@ -4,23 +4,11 @@
  * @module
  */
 import { type Catalog, readCatalog } from "../catalog.ts";
-import { ahead } from "../ahead.ts";
-import { IntegrityError, StoreError } from "../errors.ts";
-import {
-  appendEvent,
-  type Head,
-  type Ledger,
-  lostHeads,
-  readLedger,
-  readReceipt,
-  receiptIds,
-} from "../ledger.ts";
+import { StoreError } from "../errors.ts";
+import { announce, headsOf, type Ledger, lostHeads, obsoleteEvents, readLedger } from "../ledger.ts";
 import type { Context, Shelf, Store, Verdict } from "../stage.ts";
 import { removeBackup, removeEvent } from "../sweep.ts";
-import { ASKS, type Plan } from "./plan.ts";
-
-/** Prune receipts that stay, so that a host that looks in now and then can follow what was removed: two months of nights. */
-const PRUNES_KEPT = 60;
+import type { Plan } from "./plan.ts";
 
 /**
  * Writes the tombstones, then deletes. A crash in between is finished by the next run. Refuses, before anything is done, when the
@@ -48,7 +36,12 @@ export async function removePlanned(
   await refuseChanged(store, shelf, catalog);
   const goingEvents = await obsoleteEvents(store, shelf, catalog, going);
   const gone = (id: string): boolean => going.has(id) || goingEvents.has(id);
-  await announce(store, shelf, context, [...heads.values()], gone);
+  const all = [...heads.values()];
+  await announce(store, shelf, context, {
+    event: "prune",
+    tombstones: all.filter(({ id }) => gone(id)),
+    live: all.filter(({ id }) => !gone(id)),
+  });
   for (const backup of catalog.backups.filter(({ id }) => going.has(id))) {
     lost.throwIfAborted();
     context.signal.throwIfAborted();
@@ -58,39 +51,6 @@ export async function removePlanned(
     await removeEvent(store, event);
   }
   return done;
-}
-
-async function announce(
-  store: Store,
-  shelf: Shelf,
-  context: Context,
-  heads: readonly Head[],
-  gone: (id: string) => boolean,
-): Promise<void> {
-  await appendEvent(store, shelf, context, "prune", (id, parents) => ({
-    schema: "holdfast.receipt.v1",
-    event: "prune",
-    name: shelf.name,
-    id,
-    run: context.run,
-    parents: [...parents],
-    createdAt: context.now.toISOString(),
-    completedAt: new Date().toISOString(),
-    outcome: "complete",
-    tombstones: heads.filter(({ id }) => gone(id)),
-    live: heads.filter(({ id }) => !gone(id)),
-  }));
-}
-
-/** Every receipt that is there and can be trusted, by id; those the newest prune lists are as it says. */
-function headsOf(ledger: Ledger, catalog: Catalog): ReadonlyMap<string, Head> {
-  const present = new Set(receiptIds(catalog));
-  for (const { id } of ledger.unproven) present.delete(id);
-  const heads = new Map<string, Head>();
-  for (const { id, sha256 } of [...ledger.base?.receipt.live ?? [], ...ledger.nodes]) {
-    if (present.has(id)) heads.set(id, { id, sha256 });
-  }
-  return heads;
 }
 
 /** A store that does not show what this host has seen, and has it, lists late: then nothing it shows is sure. */
@@ -121,28 +81,4 @@ async function refuseChanged(store: Store, shelf: Shelf, before: Catalog): Promi
       "Another run is at work; prune again. Nothing was removed",
     { retryable: true },
   );
-}
-
-/** Proofs whose backup goes, and all but the last prunes. */
-async function obsoleteEvents(
-  store: Store,
-  shelf: Shelf,
-  catalog: Catalog,
-  going: ReadonlySet<string>,
-): Promise<Set<string>> {
-  const prunes = catalog.events.filter(({ event }) => event === "prune").map(({ key }) => key);
-  const obsolete = new Set(prunes.slice(0, Math.max(0, prunes.length - (PRUNES_KEPT - 1))));
-  const proofs = catalog.events.filter(({ event }) => event === "verify" || event === "drill");
-  const keys = proofs.map(({ key }) => key);
-  for await (const read of ahead(keys, ASKS, (key) => readReceipt(store, key, shelf))) {
-    if ("error" in read) {
-      if (read.error instanceof IntegrityError) continue; // evidence: it stays
-      throw read.error;
-    }
-    const { receipt } = read.value;
-    if ((receipt.event === "verify" || receipt.event === "drill") && going.has(receipt.subject.id)) {
-      obsolete.add(read.item);
-    }
-  }
-  return obsolete;
 }
