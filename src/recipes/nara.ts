@@ -37,7 +37,7 @@ export interface NaraOptions extends DiscoverOptions {
 
 /**
  * Collects the events of all peers: the union, oldest first, each once, with ids and answers verified. Undo with `want.inPlace` gives them
- * to `target`: what it lacks and would keep by its caps (5 pings of a target, 20 observations of a pair), introductions first, then oldest
+ * to `target`: what it lacks and would keep by its caps (5 pings of a target, 20 observations of a pair, its ledger), introductions first, then oldest
  * first, in signed batches; an event that breaks a batch is found and reported ("refused"), and what is there afterwards is counted. Into
  * a folder, it writes the log.
  *

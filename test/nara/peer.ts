@@ -37,6 +37,8 @@ export interface PeerOptions {
   down?: (batches: number) => boolean;
   /** Names a cursor before the one it got. */
   backwards?: boolean;
+  /** Events it keeps. Default: all. */
+  capacity?: number;
   /** Largest page. Default: 5,000. */
   pageLimit?: number;
 }
@@ -56,6 +58,7 @@ export function startPeer(options: PeerOptions): TestPeer {
   const soul = parseSoul(options.soul);
   const ledger: Held[] = [];
   for (const line of options.events ?? []) addEvent(ledger, held(line));
+  if (options.capacity) makeRoom(ledger, options);
   const state = {
     options,
     soul,
@@ -120,7 +123,13 @@ async function answer(state: State, request: Request): Promise<Response> {
     case "/narae.json":
     case "/api.json": {
       const others = (options.tells?.() ?? []).map((PublicUrl, i) => ({ Name: `other${i}`, PublicUrl }));
-      const self = { Name: options.name, PublicUrl: "", event_store_total: state.ledger.length };
+      const self = {
+        Name: options.name,
+        PublicUrl: "",
+        PublicKey: soul.publicKey,
+        MemoryMaxEvents: options.capacity ?? 0,
+        event_store_total: state.ledger.length,
+      };
       return Response.json({ naras: [self, ...others], server: options.name });
     }
     case "/events/sync":
@@ -260,7 +269,11 @@ function importEvents(state: State, text: string): Response {
   if (events.some(({ value }) => value.poison !== undefined)) return broken();
   if (events.some(({ id, svc, value }) => id.length < 8 || !value[svc.replace("-", "_")])) return broken();
   if (lines.length > 0) state.batches.push(lines.length);
-  const imported = events.filter((event) => addEvent(state.ledger, event)).length;
+  const imported = events.filter((event) => {
+    const added = addEvent(state.ledger, event);
+    if (added && event.svc !== "observation") makeRoom(state.ledger, state.options);
+    return added;
+  }).length;
   const warnings =
     events.filter(({ value }) => value.sig && knownKey(state, String(value.emitter)) === undefined).length;
   return Response.json({
@@ -341,6 +354,36 @@ function addEvent(ledger: Held[], event: Held): boolean {
   ids.add(event.id);
   ledger.push(event);
   return true;
+}
+
+const PRIORITY: Record<string, number> = {
+  checkpoint: 0,
+  "hey-there": 1,
+  chau: 1,
+  social: 2,
+  seen: 3,
+  ping: 4,
+};
+
+/** When there are too many: about unknown naras first, then by sort, then the oldest; and nothing once a critical one is next. */
+function makeRoom(ledger: Held[], { capacity = Infinity, name, known: keys = {} }: PeerOptions): void {
+  const over = ledger.length - capacity;
+  if (over <= 0) return;
+  const introduced = new Set(ledger.flatMap(({ value }) => value.hey_there ? [value.hey_there.From] : []));
+  const priority = ({ svc, value }: Held): number =>
+    svc !== "observation" ? PRIORITY[svc]! : value.observation!.type === "status-change" ? 1 : 0;
+  const unknown = ({ svc, value }: Held): boolean => {
+    const said = value[svc.replace("-", "_")]!;
+    return ["From", "observer", "subject", "actor", "target", "witness"].some((key) =>
+      svc !== "checkpoint" && said[key] && said[key] !== name && !(String(said[key]) in keys) &&
+      !introduced.has(said[key])
+    );
+  };
+  const order = (a: Held, b: Held): number =>
+    Number(unknown(b)) - Number(unknown(a)) || priority(b) - priority(a) || (a.ts < b.ts ? -1 : 1);
+  ledger.sort(order);
+  const stop = ledger.slice(0, over).findIndex((event) => priority(event) === 0);
+  for (const { id } of ledger.splice(0, stop < 0 ? over : stop)) known.get(ledger)?.delete(id);
 }
 
 /** The ids of each ledger. */

@@ -75,6 +75,37 @@ Deno.test("nara restore: what the target would drop by its caps is predicted, no
   assert.deepEqual(target.lines().toSorted(), before, "a second restore changes nothing");
 });
 
+Deno.test("nara restore: what a full ledger would drop is predicted, not sent, and counted; the second time nothing is sent", async () => {
+  const others = teases(bob, 30, 500, "bob"); // of a nara that introduces itself in the log
+  const unknown = teases(alice, 25, 900, "carol"); // newest, and yet the first to go
+  const log = [heyThere(alice, "alice"), heyThere(bob, "bob"), ...teases(alice, 200), ...others, ...unknown];
+  log.push(...pings(alice, 8, "bob"));
+  await using target = startPeer({
+    name: "alice",
+    soul: ALICE,
+    capacity: 150,
+    events: [...pings(alice, 2, "bob", 20), ...teases(alice, 20, 190)],
+  });
+  const first = await give(target.url, log);
+  // 150 places: 2 introductions, 30 of bob's, and the newest 118 of alice's, 20 of which it has. No ping, nothing of carol's.
+  assert.deepEqual([first.present, first.sent, first.imported, first.kept], [10, 130, 130, 130]);
+  assert.equal(first.capped, log.length - 10 - 130);
+  assert.equal(first.replaced, 2);
+  assert.equal(target.events().length, 150);
+  assert.ok(target.events().every(({ svc, value }) => svc !== "ping" && value.social?.actor !== "carol"));
+  const before = target.lines().toSorted();
+  const again = await give(target.url, log);
+  assert.deepEqual([again.sent, again.replaced], [0, 0]);
+  assert.deepEqual(target.lines().toSorted(), before);
+  await using critical = startPeer({ name: "alice", soul: ALICE, capacity: 3 });
+  const restart = (n: number): string =>
+    `{"id":"${
+      "0".repeat(31)
+    }${n}","ts":${n},"svc":"observation","observation":{"observer":"alice","subject":"alice","type":"restart","importance":3,"start_time":5,"restart_num":${n}}}`;
+  const kept = await give(critical.url, [1, 2, 3, 4, 5].map(restart));
+  assert.deepEqual([kept.capped, kept.kept], [0, 5], "what is critical never goes");
+});
+
 Deno.test("nara restore: an event that breaks a batch is found by halving, and alone is missing", async () => {
   const log = teases(alice, 300);
   const poison = log[77]!.replace('{"id"', '{"poison":1,"id"');

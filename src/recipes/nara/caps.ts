@@ -13,16 +13,16 @@ export const OBSERVATIONS = 20;
 interface Seat {
   readonly ts: bigint;
   readonly restart: boolean;
-  /** Number of the event among those to be sent; undefined: the nara has it. */
-  readonly candidate: number | undefined;
+  /** The event's number. */
+  readonly number: number;
 }
 
 /** What is known of a nara's ledger and of what it is about to get. */
 export interface Caps {
-  /** Notes an event: one that the nara has, or with a number one that it lacks. */
-  readonly note: (event: NaraEvent, candidate?: number) => void;
-  /** Numbers of events that the nara would drop or refuse, and how many of its own it would drop for better ones. */
-  readonly judge: () => { readonly dropped: ReadonlySet<number>; readonly replaced: number };
+  /** Notes an event by a number of its own: below 0 one that the nara has. */
+  readonly note: (event: NaraEvent, number: number) => void;
+  /** Numbers of events that the nara would drop or refuse. */
+  readonly judge: () => Set<number>;
 }
 
 /** Nothing noted yet. */
@@ -31,26 +31,19 @@ export function caps(): Caps {
   const checkpoints = new Set<string>();
 
   return {
-    note: (event, candidate) => {
+    note: (event, number) => {
       if (event.svc === "checkpoint") checkpoints.add(word(event, "subject"));
       const key = groupOf(event);
       if (key === undefined) return;
-      const seat = { ts: BigInt(event.ts), restart: word(event, "type") === "restart", candidate };
+      const seat = { ts: BigInt(event.ts), restart: word(event, "type") === "restart", number };
       const group = groups.get(key);
       if (group) group.push(seat);
       else groups.set(key, [seat]);
     },
-    judge: () => {
-      const dropped = new Set<number>();
-      let replaced = 0;
-      for (const [key, seats] of groups) {
-        for (const seat of losers(key, seats, checkpoints)) {
-          if (seat.candidate === undefined) replaced++;
-          else dropped.add(seat.candidate);
-        }
-      }
-      return { dropped, replaced };
-    },
+    judge: () =>
+      new Set(
+        [...groups].flatMap(([key, seats]) => losers(key, seats, checkpoints).map(({ number }) => number)),
+      ),
   };
 }
 
@@ -75,5 +68,5 @@ function losers(key: string, seats: readonly Seat[], checkpoints: ReadonlySet<st
 /** Of two with one time, the one that is there stays. */
 function newestFirst(a: Seat, b: Seat): number {
   if (a.ts !== b.ts) return a.ts < b.ts ? 1 : -1;
-  return Number(a.candidate !== undefined) - Number(b.candidate !== undefined);
+  return Number(a.number >= 0) - Number(b.number >= 0);
 }

@@ -12,7 +12,7 @@ import { type Spool, spooled } from "../../collect/spool.ts";
 import { text, utf8 } from "../../bytes.ts";
 import { KeyError, messageOf } from "../../errors.ts";
 import type { Bytes, Context, U8 } from "../../stage.ts";
-import { type Caps, caps } from "./caps.ts";
+import { type Limits, limitsOf } from "./limits.ts";
 import { type Selection, selects } from "./choose.ts";
 import { type NaraEvent, problemOf, readEvent } from "./event.ts";
 import { eachLine, isBlank } from "./lines.ts";
@@ -46,7 +46,7 @@ export interface GiveBackResult {
   readonly bad: number;
   /** The nara had them. */
   readonly present: number;
-  /** Not sent: it would drop them by its caps (5 pings of a target, 20 observations of a pair). */
+  /** Not sent: it would drop them by its caps (5 pings of a target, 20 observations of a pair, its largest number of events). */
   readonly capped: number;
   /** Its own that it drops for better ones. */
   readonly replaced: number;
@@ -111,8 +111,11 @@ export async function giveBack(options: GiveBackOptions, context: Context): Prom
   }
 }
 
-interface Session extends Omit<SendOptions, "refused"> {
+/** A conversation with the nara. */
+export interface Session extends Omit<SendOptions, "refused"> {
+  /** Who speaks. */
   readonly caller: Caller;
+  /** The run. */
   readonly context: Context;
 }
 
@@ -195,11 +198,12 @@ interface Choice {
 /** Queues what the nara lacks, in the order of sending, and finds out what it would not keep. */
 async function choose(log: LogRead, session: Session, queue: Spool): Promise<Choice> {
   const present = idSet();
-  const limits = caps();
+  const limits = await limitsOf(session);
+  let own = 0;
   await eachOwn(session, (event) => {
     const id = utf8(event.id);
     present.add(id, 0, id.length);
-    if (problemOf(event) === undefined) limits.note(event);
+    if (problemOf(event) === undefined) limits.note(event, -++own);
   });
   let events = 0;
   let candidates = 0;
@@ -215,13 +219,16 @@ async function choose(log: LogRead, session: Session, queue: Spool): Promise<Cho
     }
     part.close();
   }
-  const { dropped, replaced } = limits.judge();
-  return { dropped, facts: { events, present: events - candidates, capped: dropped.size, replaced } };
+  const dropped = limits.judge();
+  const capped = [...dropped].filter((number) => number >= 0).length;
+  // Its own make room only when something comes.
+  const replaced = capped < candidates ? dropped.size - capped : 0;
+  return { dropped, facts: { events, present: events - candidates, capped, replaced } };
 }
 
 const NEWLINE = utf8("\n");
 
-function lacks(line: U8, present: IdSet, limits: Caps, candidate: number): boolean {
+function lacks(line: U8, present: IdSet, limits: Limits, candidate: number): boolean {
   const event = readEvent(text(line));
   const id = utf8(event.id);
   if (present.has(id, 0, id.length)) return false;

@@ -42,7 +42,7 @@ export const naraRestoreCommand: Command = command({
   usage: "-nara-url URL [--soul-file FILE] [OPTION...] < events.jsonl",
   brief: "Gives events back to a nara: what it lacks and would keep, introductions first, then oldest first.",
   about: [
-    "A nara keeps 5 pings of a target and 20 observations of a pair: what it would drop is counted and not sent, so a second run sends " +
+    "A nara keeps 5 pings of a target, 20 observations of a pair, and so many events in all: what it would drop is counted and not sent, so a second run sends " +
     "nothing. A line that is no event, and an event the nara breaks on, is a warning (exit code 3); all others arrive. Afterwards its " +
     "ledger is read again, and what it kept is said in numbers.",
     "Events travel as they are: use https or loopback. The soul is never sent.",
