@@ -151,7 +151,7 @@ Deno.test("a store that changes while it is pruned is left alone", async () => {
     list: async function* (prefix): ReturnType<Store["list"]> {
       // Sweep, plan, and the look before the first deletion.
       if (++lists === 3) {
-        await backup(planOf(Deno.cwd() + "/test/prune", shelf.target, { name: "app" }), { now: hour(5) });
+        await backup(planOf(import.meta.dirname!, shelf.target, { name: "app" }), { now: hour(5) });
       }
       yield* shelf.target.list(prefix);
     } as Store["list"],
