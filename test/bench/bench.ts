@@ -1,5 +1,5 @@
 /**
- * `deno task bench [--runs N] [--quick] [--corpus json|random|tree]...`: Holdfast and the tools it stands beside, in turn, over the
+ * `deno task bench [--runs N] [--quick] [--corpus json|random|tree|one]...`: Holdfast and the tools it stands beside, in turn, over the
  * same data; a Markdown table on standard output. A benchmark, not a test: nothing here has a limit to keep.
  *
  * Everything lies in `.bench/` of the checkout: corpora are kept (2 GB), the rest goes.
@@ -8,15 +8,18 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Contender, contenders, surroundings } from "./contenders.ts";
+import { type Contender, contenders, surroundings, taskLine } from "./contenders.ts";
 import { CORPORA, type Corpus, corpus } from "./corpus.ts";
 import { measureFolder, warm } from "./folder.ts";
 import { measure, type Measured } from "./measure.ts";
+import { oneFile } from "./one_file.ts";
 import { legend, type Runs, tables } from "./report.ts";
 
 const CHECKOUT = join(import.meta.dirname!, "../..");
 const ROOT = join(CHECKOUT, ".bench");
 const WORK = join(ROOT, "work");
+/** Not a corpus, but chosen as one: one file out of a large archive. */
+const ONE = "one";
 
 interface Choice {
   readonly runs: number;
@@ -30,16 +33,16 @@ function choose(args: readonly string[]): Choice {
     options: {
       runs: { type: "string", default: "5" },
       quick: { type: "boolean", default: false },
-      corpus: { type: "string", multiple: true, default: [...CORPORA] },
+      corpus: { type: "string", multiple: true, default: [...CORPORA, ONE] },
     },
   });
   const runs = Number(values.runs);
   if (!Number.isInteger(runs) || runs < 1) {
     throw new RangeError("Cannot use --runs: give a whole number from 1");
   }
-  const unknown = values.corpus.find((name) => !CORPORA.includes(name));
+  const unknown = values.corpus.find((name) => name !== ONE && !CORPORA.includes(name));
   if (unknown !== undefined) {
-    throw new RangeError(`Cannot use --corpus ${unknown}: there are ${CORPORA.join(", ")}`);
+    throw new RangeError(`Cannot use --corpus ${unknown}: there are ${CORPORA.join(", ")}, ${ONE}`);
   }
   return { runs, divisor: values.quick ? 10 : 1, names: values.corpus };
 }
@@ -107,6 +110,18 @@ async function rehearse(here: readonly Contender[]): Promise<void> {
   await compare({ name: "rehearsal", title: "", path, ...measureFolder(path) }, here, 1);
 }
 
+async function one(divisor: number, runs: number): Promise<void> {
+  const env = surroundings(WORK, CHECKOUT);
+  mkdirSync(join(WORK, "state"), { recursive: true });
+  const bench = {
+    work: WORK,
+    cat: taskLine(CHECKOUT, "cat")!,
+    recipient: env["RECIPIENT"]!,
+    run: (line: string) => run(line, env),
+  };
+  console.log(await oneFile(bench, divisor, runs));
+}
+
 async function main(): Promise<void> {
   const { runs, divisor, names } = choose(Deno.args);
   const { here, left } = contenders(CHECKOUT);
@@ -115,12 +130,14 @@ async function main(): Promise<void> {
   mkdirSync(WORK, { recursive: true });
   try {
     execFileSync("age-keygen", ["-o", join(WORK, "identity.txt")], { stdio: "ignore" });
-    await rehearse(here);
-    for (const name of names) {
+    const corpora = names.filter((name) => name !== ONE);
+    if (corpora.length > 0) await rehearse(here);
+    for (const name of corpora) {
       console.error(`Making ${name}, unless it is there`);
       const source = corpus(name, ROOT, divisor);
       console.log(tables(source, await compare(source, here, runs)));
     }
+    if (names.includes(ONE)) await one(divisor, runs);
     console.log(legend(here, runs));
   } finally {
     rmSync(WORK, { recursive: true, force: true });

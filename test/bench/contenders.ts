@@ -78,17 +78,19 @@ export function contenders(
     : { here: stock, left: ["Holdfast (no tasks yet)", ...left] };
 }
 
-/** Holdfast by the lines of deno.json, as `deno task backup` and `deno task restore` run them. */
-function holdfastOf(checkout: string): Contender | undefined {
+/** The line of a task of deno.json. */
+export function taskLine(checkout: string, name: string): string | undefined {
   const { tasks = {} } = JSON.parse(readFileSync(join(checkout, "deno.json"), "utf8")) as {
     readonly tasks?: Readonly<Record<string, string | { readonly command: string }>>;
   };
-  const line = (name: string): string | undefined => {
-    const task = tasks[name];
-    return typeof task === "string" ? task : task?.command;
-  };
-  const backup = line("backup");
-  const restore = line("restore");
+  const task = tasks[name];
+  return typeof task === "string" ? task : task?.command;
+}
+
+/** Holdfast by the lines of deno.json, as `deno task backup` and `deno task restore` run them. */
+function holdfastOf(checkout: string): Contender | undefined {
+  const backup = taskLine(checkout, "backup");
+  const restore = taskLine(checkout, "restore");
   if (backup === undefined || restore === undefined) return undefined;
   return {
     name: "Holdfast",
