@@ -56,7 +56,10 @@ onServer("NATS' own client reads what is written here", async (target, bucket) =
 onServer("reads what NATS' own client writes, by ranges too, and replaces it", async (target, bucket) => {
   const bytes = noise(MIB + 77);
   const theirs = await new Objm(jetstream(server.nc)).create(bucket);
-  await theirs.putBlob({ name: "x" }, bytes);
+  const others = [noise(MIB, 5), noise(MIB, 6)]; // at the same time: their chunks lie between one another
+  await Promise.all([bytes, ...others].map((body, i) => theirs.putBlob({ name: ["x", "y", "z"][i]! }, body)));
+  for (const [i, body] of others.entries()) assert.deepEqual(await bytesOf(target, ["y", "z"][i]!), body);
+  for (const name of ["y", "z"]) await target.delete(name);
   assert.deepEqual(await bytesOf(target, "x"), bytes);
   const part = await target.get("x", { start: 500_000, end: 800_001 });
   assert.deepEqual(new Uint8Array(await new Response(part).arrayBuffer()), bytes.slice(500_000, 800_001));
@@ -121,25 +124,28 @@ onServer("reads by ranges what was written beside others", async (target) => {
 
 onServer("reads a bucket that was copied, where sequences are others", async (target, bucket) => {
   const bytes = noise(2 * MIB + 9);
+  for (let i = 0; i < 9; i++) await target.put("older", noise(10, i + 1));
   await target.put("app", bytes.slice());
   const stream = `OBJ_${bucket}`;
   const { config, state } = await ask(server.nc, `STREAM.INFO.${stream}`);
   const messages = [];
   for (let seq = 1; seq <= state.last_seq; seq++) {
     const answer = await server.nc.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify({ seq }));
-    messages.push(answer);
+    if (answer.headers?.code !== 404) messages.push(answer);
   }
-  await ask(server.nc, `STREAM.DELETE.${stream}`);
-  await ask(server.nc, `STREAM.CREATE.${stream}`, { ...config, first_seq: 1000 });
-  for (const { headers: h, data } of messages) {
-    const kept = headers();
-    const index = h!.get("Holdfast-Chunk");
-    if (index !== "") kept.set("Holdfast-Chunk", index);
-    await server.nc.request(h!.get("Nats-Subject"), data, { headers: kept, timeout: 10_000 });
+  for (const first_seq of [1000, 1]) { // behind what the object says, and before it
+    await ask(server.nc, `STREAM.DELETE.${stream}`);
+    await ask(server.nc, `STREAM.CREATE.${stream}`, { ...config, first_seq });
+    for (const { headers: h, data } of messages) {
+      const kept = headers();
+      const index = h!.get("Holdfast-Chunk");
+      if (index !== "") kept.set("Holdfast-Chunk", index);
+      await server.nc.request(h!.get("Nats-Subject"), data, { headers: kept, timeout: 10_000 });
+    }
+    assert.deepEqual(await bytesOf(target, "app"), bytes);
+    const part = await target.get("app", { start: MIB + 1, end: MIB + 9 });
+    assert.deepEqual(new Uint8Array(await new Response(part).arrayBuffer()), bytes.slice(MIB + 1, MIB + 9));
   }
-  assert.deepEqual(await bytesOf(target, "app"), bytes);
-  const part = await new Response(await target.get("app", { start: MIB + 1, end: MIB + 9 })).arrayBuffer();
-  assert.deepEqual(new Uint8Array(part), bytes.slice(MIB + 1, MIB + 9));
 });
 
 onServer("a missing chunk and a wrong digest are found", async (target, bucket) => {
@@ -206,7 +212,8 @@ onServer(
     const mark = lives[0]!.slice(-28, -12);
     const leave = [`$O.${bucket}.C.${nuid(old(), "0".repeat(16))}`, `$O.${bucket}.C.${nuid(old(), mark)}`];
     const foreign = `$O.${bucket}.C.aForeignClientsChunks1`;
-    for (const subject of [...leave, foreign]) await server.nc.request(subject, "x");
+    const long = `$O.${bucket}.C.${nuid(old() - 2 * 86_400_000, "1".repeat(16))}`; // begun long ago, and still under way
+    for (const subject of [...leave, foreign, long]) await server.nc.request(subject, "x");
     const later = async (ms: number): Promise<string[]> => {
       const again = storeOn(server.url, { bucket });
       Date.now = () => old() + ms; // of this test file alone
@@ -218,7 +225,7 @@ onServer(
       }
       return await debrisOf(server, bucket);
     };
-    assert.deepEqual((await later(23 * 3_600_000)).sort(), [...leave, foreign].sort());
+    assert.deepEqual((await later(23 * 3_600_000)).sort(), [...leave, foreign, long].sort());
     assert.deepEqual(await later(25 * 3_600_000), [foreign]);
     assert.deepEqual(await bytesOf(target, "live"), noise(1000));
   },
@@ -302,6 +309,9 @@ accounts {
     users: [
       { user: all, password: "s3cret-all" }
       { user: reader, password: "s3cret-reader", permissions: { publish: { deny: ["$O.>"] } } }
+      { user: least, password: "s3cret-least", permissions: {
+        publish: { allow: ["$O.shared.>", "$JS.API.STREAM.INFO.OBJ_shared", "$JS.API.STREAM.PURGE.OBJ_shared",
+          "$JS.API.STREAM.MSG.GET.OBJ_shared", "$JS.API.DIRECT.GET.OBJ_shared"] }, subscribe: { allow: ["_INBOX.>"] } } }
       { user: keeper, password: "s3cret-keeper", permissions: { publish: { deny: ["$JS.API.STREAM.PURGE.>"] } } }
     ]
   }
@@ -319,10 +329,15 @@ judged(
     });
     const as = (user: string, password: string): store.NatsStore =>
       storeOn(own.url, { bucket: "shared", auth: () => ({ user, password }), retries: 0 });
-    const stores = ["all", "reader", "keeper"].map((user) => as(user, `s3cret-${user}`));
+    const stores = ["all", "reader", "keeper", "least"].map((user) => as(user, `s3cret-${user}`));
     const wrong = as("all", "s3cret-wrong");
     try {
-      const [all, reader, keeper] = stores as [store.NatsStore, store.NatsStore, store.NatsStore];
+      const [all, reader, keeper, least] = stores as [
+        store.NatsStore,
+        store.NatsStore,
+        store.NatsStore,
+        store.NatsStore,
+      ];
       await all.put("app", noise(10));
       assert.deepEqual(await bytesOf(reader, "app"), noise(10));
       await assert.rejects(
@@ -334,6 +349,14 @@ judged(
         (error) => sentence(error, /may not use "\$JS\.API\.STREAM\.PURGE/),
       );
       assert.deepEqual(await bytesOf(all, "app"), noise(10));
+      // What the README lists is enough.
+      await least.put("least", noise(MIB), { ifAbsent: true });
+      await least.put("least", noise(10));
+      assert.deepEqual(await bytesOf(least, "least"), noise(10));
+      assert.deepEqual(await keysOf(least), ["app", "least"]);
+      assert.equal(await least.space!(), undefined);
+      await least.delete("least");
+      assert.deepEqual(await debrisOf(own, "shared"), []);
       await assert.rejects(wrong.head("app"), (error) => {
         assert.doesNotMatch(Deno.inspect(error), /s3cret/);
         return sentence(error, /Check the credentials/);
@@ -399,6 +422,68 @@ judged(
     }
   },
 );
+
+/** A line to the server; once told to, it swallows the next answer and breaks. */
+function forgetful(
+  url: string,
+): { url: string; forget: () => void; forgot: () => boolean; close: () => void } {
+  const port = Number(new URL(url.replace("nats:", "http:")).port);
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  let armed = false;
+  let forgot = false;
+  async function pass(conn: Deno.TcpConn): Promise<void> {
+    const other = await Deno.connect({ hostname: "127.0.0.1", port });
+    const up = conn.readable.pipeTo(other.writable).catch(() => {});
+    const down = other.readable.pipeThrough(
+      new TransformStream<Uint8Array, Uint8Array>({
+        transform(chunk, controller): void {
+          if (!armed) return controller.enqueue(chunk);
+          armed = false;
+          forgot = true;
+          throw new Error("Forgotten");
+        },
+      }),
+    );
+    await Promise.all([up, down.pipeTo(conn.writable).catch(() => {})]);
+  }
+  void (async () => {
+    for await (const conn of listener) void pass(conn);
+  })().catch(() => {});
+  return {
+    url: `nats://127.0.0.1:${listener.addr.port}`,
+    forget: () => void (armed = true),
+    forgot: () => forgot,
+    close: () => listener.close(),
+  };
+}
+
+judged("a chunk whose answer is lost is there once", ["nats-server"], async () => {
+  const bucket = uniqueBucket();
+  const line = forgetful(server.url);
+  const target = storeOn(line.url, { bucket });
+  const bytes = noise(2 * MIB);
+  try {
+    await target.put("before", noise(10));
+    let at = 0;
+    const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
+      pull(controller): void {
+        if (at === MIB) line.forget();
+        if (at === bytes.length) return controller.close();
+        controller.enqueue(bytes.slice(at, at += MIB / 2));
+      },
+    }, { highWaterMark: 0 });
+    await target.put("app", body, { ifAbsent: true });
+    assert.ok(line.forgot());
+    assert.deepEqual(await bytesOf(target, "app"), bytes);
+    const { state } = await ask(server.nc, `STREAM.INFO.OBJ_${bucket}`, {
+      subjects_filter: `$O.${bucket}.C.>`,
+    });
+    assert.deepEqual(Object.values(state.subjects).sort(), [1, 4]);
+  } finally {
+    await target.close();
+    line.close();
+  }
+});
 
 judged("a process that has written ends by itself", ["nats-server"], async () => {
   const script = `
