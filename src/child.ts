@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { messageOf } from "../errors.ts";
+import { messageOf } from "./errors.ts";
 
 /** Bytes of a program's stderr that are kept for messages: the last 2 KiB. */
 const LAST_WORDS = 2048;

@@ -5,7 +5,7 @@
  */
 import { label } from "../bytes.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage, Want } from "../stage.ts";
-import { type Child, start } from "./child.ts";
+import { type Child, start } from "../child.ts";
 import { extract } from "./extract.ts";
 import { feed } from "./feed.ts";
 import { plain, type PlainStage } from "./plain.ts";

@@ -5,7 +5,7 @@
  */
 import { IntegrityError, NotFoundError } from "../errors.ts";
 import type { Bytes, Context, Entry, Files } from "../stage.ts";
-import { start } from "./child.ts";
+import { start } from "../child.ts";
 import { wantedBy } from "./ignore.ts";
 import { type Spool, spooled } from "./spool.ts";
 
