@@ -79,6 +79,20 @@ Deno.test("examples/many_targets.ts stores in each, and exits 3 when one fails",
   assert.match(out, /no\/such FAILED/);
 });
 
+judged("examples/rclone_store.ts backs up to a remote of rclone and restores", ["rclone"], async () => {
+  using dir = scratch();
+  makeTree(dir.join("src"));
+  mkdirSync(dir.join("remote"));
+  const args = ["examples/rclone_store.ts", dir.join("src"), `:local:${dir.join("remote")}`, dir.join("out")];
+  const { code, err } = await run(root, ...args);
+  assert.equal(code, 0, err);
+  sh(
+    `diff -r --no-dereference '${dir.join("src")}' '${dir.join("out")}/src' && cd '${
+      dir.join("remote")
+    }' && sha256sum -c *.sha256`,
+  );
+});
+
 Deno.test("examples/embedding.ts runs from another project, linked as the README shows", async () => {
   using dir = scratch();
   makeTree(dir.join("src"));

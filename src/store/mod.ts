@@ -7,6 +7,7 @@ import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { ConfigError, messageOf } from "../errors.ts";
 import type { Store } from "../stage.ts";
+import { rclone } from "./command.ts";
 import { directory } from "./directory.ts";
 import { memory } from "./memory.ts";
 import { nats } from "./nats.ts";
@@ -16,6 +17,7 @@ import { optionsOf } from "./s3/url.ts";
 import { sftp } from "./sftp.ts";
 import { optionsOf as sftpOptionsOf } from "./sftp/url.ts";
 
+export { command, type CommandStoreOptions, rclone, type RcloneOptions } from "./command.ts";
 export { directory, type DirectoryOptions } from "./directory.ts";
 export { memory } from "./memory.ts";
 export { nats, type NatsStore, type NatsStoreOptions } from "./nats.ts";
@@ -43,14 +45,15 @@ const SCHEMES: Readonly<Record<string, (url: string) => Store>> = {
   file: (url) => directory(fileURLToPath(url)),
   memory: () => memory(),
   nats: (url) => nats(natsOptionsOf(url)),
+  rclone: (url) => rclone(url.replace(/^rclone:/i, "")),
   s3: (url) => s3(optionsOf(url)),
   sftp: (url) => sftp(sftpOptionsOf(url)),
 };
 
 /**
  * The store that a path or URL means: `./backups`, `/srv/backups`, `file:///srv/backups`,
- * `s3://bucket/prefix?endpoint=...&region=...`, `sftp://user@host/folder?key=...`, `nats://host:4222/bucket/prefix`, or `memory:` (new and empty each time). Nothing is
- * read or made yet.
+ * `s3://bucket/prefix?endpoint=...&region=...`, `sftp://user@host/folder?key=...`, `nats://host:4222/bucket/prefix`,
+ * `rclone:REMOTE:FOLDER`, or `memory:` (new and empty each time). Nothing is read or made yet.
  * Throws {@linkcode ConfigError} for anything else; what follows an unknown scheme is not repeated, since it may hold a secret.
  */
 export function open(location: string, options: OpenOptions = {}): Store {

@@ -3,8 +3,9 @@ import { existsSync } from "node:fs";
 import { store } from "../../mod.ts";
 import type { Store } from "../../mod.ts";
 import { hasTool } from "../support.ts";
+import { folderOn, SSHD, startSshd, storeOn as sftpOn } from "../store/sftp_server.ts";
 import { startServer as startNats, storeOn as natsOn } from "../store/nats_server.ts";
-import { startServer as startS3, storeOn as s3On, toolPath, uniqueName } from "../store/s3_server.ts";
+import { relay, startServer as startS3, storeOn as s3On, toolPath, uniqueName } from "../store/s3_server.ts";
 
 /** One kind of store. */
 export interface Kind {
@@ -19,6 +20,8 @@ export interface Kind {
 const MINIO = toolPath("minio");
 const nats = hasTool("nats-server") ? await startNats() : undefined;
 const minio = hasTool(MINIO) || existsSync(MINIO) ? await startS3("minio") : undefined;
+const sshd = hasTool(SSHD) ? await startSshd() : undefined;
+if (sshd) Deno.test.afterAll(sshd.close);
 if (nats) Deno.test.afterAll(async () => await nats[Symbol.asyncDispose]());
 if (minio) Deno.test.afterAll(minio.close);
 
@@ -34,4 +37,13 @@ export const STORES: Readonly<Record<string, Kind>> = {
     },
   },
   s3: { tools: [MINIO], make: () => ({ target: s3On(minio!, { prefix: uniqueName() }) }) },
+  sftp: {
+    tools: [SSHD],
+    make: () => {
+      // Through a relay, so that the connection ends with the test, and not when it has been idle.
+      const line = relay(sshd!.port);
+      const port = Number(line.endpoint.split(":")[2]);
+      return { target: sftpOn({ ...sshd!, port }, { path: folderOn(sshd!) }), close: line.cut };
+    },
+  },
 };
