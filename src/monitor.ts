@@ -1,17 +1,20 @@
 /**
- * What is watched about a plan: its limits of health, who is told of its runs. A configuration says it in its own tables, a TypeScript plan with
+ * What is watched about a plan: its limits of health, its targets, who is told of its runs. A configuration says it in its own tables, a TypeScript plan with
  * `monitor(plan, { ... })`.
  *
  * @module
  */
 import type { Plan } from "./find.ts";
 import { checkLimits, type HealthLimits } from "./health/limits.ts";
+import { type Targets, targetValues } from "./report/targets.ts";
 import type { Notifier } from "./notify/event.ts";
 
 /** What is watched about a plan. */
 export interface Monitoring {
   /** From when on `health` complains. */
   readonly health?: HealthLimits | undefined;
+  /** What `report` measures it against. */
+  readonly targets?: Targets | undefined;
   /** Who is told of its runs: `backup` tells them by itself, the tasks of drills, verifications and health as well. */
   readonly notify?: readonly Notifier[] | undefined;
 }
@@ -28,6 +31,7 @@ export interface MonitoredPlan extends Plan {
  */
 export function monitor(plan: Plan, monitoring: Monitoring): MonitoredPlan {
   checkLimits(monitoring.health ?? {});
+  targetValues(monitoring.targets ?? {});
   return { ...plan, monitoring };
 }
 

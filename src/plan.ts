@@ -105,11 +105,14 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
     at(["upload"], () => upload({ name: plan.name ?? name, to: stores, require: plan.require })),
   );
   if (plan.prune) stored = stored.pipe(at(["prune"], () => prune(plan.prune as Policy)));
-  const { health } = plan;
+  const { health, targets } = plan;
   const notify = plan.notify?.map((tool, i) => at(["notify", i], () => notifierOf(tool)));
   return {
     name,
-    plan: at(["health"], () => monitor(stored, { health, notify })),
+    plan: at(
+      ["targets"],
+      () => monitor(at(["health"], () => monitor(stored, { health })), { health, targets, notify }),
+    ),
     hooks: plan.hooks ?? {},
     drill: plan.drill ?? {},
     file: config.file,

@@ -12,7 +12,7 @@ const VERBS = ["collect", "archive", "compress", "encrypt", "sign", "store", "up
 const ALLOWED: Readonly<Record<string, readonly string[]>> = { upload: ["store"], prune: ["store"] };
 
 /** Folders of operations on whole plans: bound like the files right under src/. */
-const OPERATIONS = ["health", "notify"];
+const OPERATIONS = ["health", "notify", "report"];
 
 /** Files under src/ that know verbs; all others there know none. */
 const KNOWING: Readonly<Record<string, readonly string[]>> = {

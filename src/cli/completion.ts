@@ -23,6 +23,7 @@ import { keygenCommand } from "./keygen.ts";
 import { listCommand } from "./list.ts";
 import { proveCommand } from "./prove.ts";
 import { pruneCommand } from "./prune.ts";
+import { reportCommand } from "./report.ts";
 import { restoreCommand } from "./restore.ts";
 import { storeCheckCommand } from "./store_check.ts";
 import { syncCommand } from "./sync.ts";
@@ -83,6 +84,7 @@ function everyCommand() {
     sub(syncCommand),
     sub(drillCommand),
     sub(healthCommand),
+    sub(reportCommand),
     sub(catCommand),
     sub(proveCommand),
     sub(keygenCommand),

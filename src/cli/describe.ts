@@ -24,7 +24,7 @@ export function describeJob(job: Job): string[] {
     const [key, value] of [["prune", config?.prune], ["hooks", config?.hooks], ["drill", config?.drill], [
       "health",
       config?.health,
-    ]] as const
+    ], ["targets", config?.targets]] as const
   ) {
     if (value) line(key, words(value));
   }

@@ -63,6 +63,12 @@ const health = table({
   maxRunTime: v.optional(text),
   maxKeyAge: v.optional(text),
 });
+const targets = table({
+  rto: v.optional(text),
+  rpo: v.optional(text),
+  duration: v.optional(text),
+  bytes: v.optional(number),
+});
 const inline = (key: string, use: string): string =>
   `a secret must not stand in a configuration. Put it in a file only its owner can read and write ${use} = "FILE" instead of ${key}`;
 
@@ -95,6 +101,7 @@ export function planSchema(folder: string) {
     prune: v.optional(prune),
     hooks: v.optional(hooks),
     health: v.optional(health),
+    targets: v.optional(targets),
     notify: v.optional(notifySchema(path)),
     drill: v.optional(table({ assert: v.optional(argv), scratch: v.optional(path) })),
   }, {

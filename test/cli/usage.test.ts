@@ -13,6 +13,7 @@ import { keygenCommand } from "../../src/cli/keygen.ts";
 import { listCommand } from "../../src/cli/list.ts";
 import { proveCommand } from "../../src/cli/prove.ts";
 import { pruneCommand } from "../../src/cli/prune.ts";
+import { reportCommand } from "../../src/cli/report.ts";
 import { restoreCommand } from "../../src/cli/restore.ts";
 import { syncCommand } from "../../src/cli/sync.ts";
 import { verifyCommand } from "../../src/cli/verify.ts";
@@ -29,6 +30,7 @@ const COMMANDS: readonly Command[] = [
   syncCommand,
   drillCommand,
   healthCommand,
+  reportCommand,
   catCommand,
   proveCommand,
   keygenCommand,
