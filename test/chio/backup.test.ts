@@ -290,9 +290,16 @@ Deno.test("chio: peers whose keys differ from today's are listed and warned of",
 });
 
 for (
-  const made of [{ generation: "first" }, { generation: "later" }, { receipts: 50 }, { receipts: 3 }, {
-    receipts: 0,
-  }] as const
+  const made of [
+    { generation: "first" },
+    { generation: "later" },
+    { older: true, childEvery: 0 },
+    { receipts: 50 },
+    { receipts: 3 },
+    {
+      receipts: 0,
+    },
+  ] as const
 ) {
   Deno.test(`chio: a drill appends to the scratch copy and the chain goes on (${JSON.stringify(made)})`, async () => {
     using dir = scratch();

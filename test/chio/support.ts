@@ -30,6 +30,8 @@ export interface Made {
   readonly by: Kernel;
   /** Every nth receipt is a child's; 0: none. */
   readonly childEvery?: number;
+  /** Signed with the escapes of the first generation, of a text that has some. */
+  readonly older?: boolean;
 }
 
 /** Parameters that a careless reader of JSON changes. */
@@ -78,26 +80,28 @@ function insert(db: DatabaseSync, i: number, made: Made): string {
       "INSERT INTO chio_tool_receipts VALUES (NULL, ?, ?, 'cap', NULL, NULL, NULL, 'shell', 'bash', 'allow', 'ph', 'ch', ?, NULL)",
     ).run(id, at, raw);
   }
-  return canonical(receipt);
+  return canonical(receipt, made.older);
 }
 
-function toolReceipt(i: number, { by, generation }: Made): JsonObject {
+function toolReceipt(i: number, { by, generation, older = false }: Made): JsonObject {
+  const parameters = older ? { ...PARAMETERS, old: "\u007f" } : PARAMETERS;
+  const text = (value: Json): string => canonical(value, older);
   const later = generation === "later";
   const body: JsonObject = {
     timestamp: BigInt(1_700_000_000 + i),
     capability_id: "cap",
     tool_server: "shell",
     tool_name: "bash",
-    action: { parameters: PARAMETERS, parameter_hash: sha256(utf8(canonical(PARAMETERS))) },
+    action: { parameters, parameter_hash: sha256(utf8(text(parameters))) },
     decision: { verdict: "allow" },
     content_hash: "ch",
     policy_hash: "ph",
     ...(later && { receipt_kind: "mediated_decision", metadata: { chio_receipt_signing_nonce: `n${i}` } }),
     kernel_key: by.hex,
   };
-  const id = later ? sha256(utf8(canonical(body))) : `rcpt-${i}`;
+  const id = later ? sha256(utf8(text(body))) : `rcpt-${i}`;
   const signed: Json = later ? { body, id } : { ...body, id };
-  return { id, ...body, signature: by.sign(canonical(signed)) };
+  return { id, ...body, signature: by.sign(text(signed)) };
 }
 
 function childReceipt(i: number, by: Kernel): JsonObject {

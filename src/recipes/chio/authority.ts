@@ -4,25 +4,17 @@
  * @module
  */
 import { lstatSync } from "node:fs";
-import { basename, resolve } from "node:path";
+import { resolve } from "node:path";
 import { files as collectFiles } from "../../collect/files.ts";
 import { group } from "../../collect/group.ts";
 import { type SqliteOptions, sqliteWith } from "../../collect/sqlite.ts";
-import { ConfigError, IntegrityError } from "../../errors.ts";
+import { ConfigError } from "../../errors.ts";
 import type { Context, Files, Stage } from "../../stage.ts";
-import { keyOfSeed } from "./ed25519.ts";
+import { factSheet, noteSeed, refuseOthers, type Seen, tellRestored } from "./identity.ts";
 import { lookFor } from "./look.ts";
 import type { AuthoritySeen } from "./look/authority.ts";
-import { previousOf, type Recorded } from "./previous.ts";
-import {
-  checkKeys,
-  chio,
-  chioFact,
-  type ChioStage,
-  type ExternalKey,
-  type Extra,
-  factsOf,
-} from "./surface.ts";
+import { previousOf } from "./previous.ts";
+import { checkKeys, chio, chioFact, type ChioStage, type ExternalKey, type Extra } from "./surface.ts";
 import { tapped } from "./tap.ts";
 
 /** What holds an authority's identity. At least `database` or a seed. */
@@ -81,16 +73,6 @@ function make(options: ChioAuthorityOptions, extra: Extra): ChioStage {
   };
 }
 
-/** What came by while the sources were read. */
-interface Seen {
-  /** Public keys by where their seeds lie. */
-  readonly identity: Map<string, string>;
-  /** The database, if there is one. */
-  database?: AuthoritySeen;
-  /** When it was cut. */
-  cutMs?: number;
-}
-
 function members(options: ChioAuthorityOptions, seen: Seen): Stage<void, Files> {
   const { database, seeds = [] } = options;
   const list: Record<string, Stage<void, Files>> = {};
@@ -106,19 +88,6 @@ function members(options: ChioAuthorityOptions, seen: Seen): Stage<void, Files> 
   }
   if (seeds.length > 0) list.seeds = collectFiles(seeds, { strict: true });
   return group(list);
-}
-
-function noteSeed(path: string, content: Uint8Array, keys: Map<string, string>): void {
-  if (!path.startsWith("seeds/")) return;
-  const key = keyOfSeed(new TextDecoder().decode(content));
-  if (!key) {
-    throw new IntegrityError(
-      `The seed "${
-        basename(path)
-      }" is not 64 hexadecimal digits: no key can be made of it. Check the path in seeds`,
-    );
-  }
-  keys.set(path, key.hex);
 }
 
 /** Chio refuses a seed that others could have changed. */
@@ -166,87 +135,4 @@ function collect(
       };
     },
   };
-}
-
-function identities({ identity, database }: Seen): readonly string[] {
-  return [
-    ...new Set([...identity.values(), ...database?.publicKey === undefined ? [] : [database.publicKey]]),
-  ].sort();
-}
-
-function factSheet(
-  { keys = [] }: ChioAuthorityOptions,
-  seen: Seen,
-  { accept = [] }: Extra,
-): Readonly<Record<string, unknown>> {
-  const { database } = seen;
-  return {
-    identity: identities(seen),
-    ...(database && { generation: database.generation, term: database.term, trusted: database.trusted }),
-    ...(keys.length > 0 ? { externalKeys: keys } : {}),
-    ...(accept.length > 0 ? { accepted: accept } : {}),
-  };
-}
-
-function refuseOthers(
-  seen: Seen,
-  { identity = [] }: ChioAuthorityOptions,
-  before: Recorded | undefined,
-  { accept = [] }: Extra,
-): void {
-  const now = identities(seen);
-  const missing = identity.find((key) => !now.includes(key));
-  if (missing !== undefined && !accept.includes("identity")) throw stranger(missing, "the plan names", now);
-  if (!before) return;
-  const { facts, id } = before;
-  const known = new Set([...now, ...seen.database?.trusted ?? []]);
-  const lost = textsOf(facts.identity).find((key) => !known.has(key));
-  if (lost !== undefined) throw stranger(lost, `"${id}" recorded`, now);
-  if (!seen.database || accept.includes("rollback")) return;
-  const gone = textsOf(facts.trusted).find((key) => !known.has(key));
-  if (gone !== undefined) throw wentBack(`it trusted the key ${gone} in "${id}" and does no more`);
-  for (const name of ["generation", "term"] as const) {
-    const then = facts[name];
-    if (typeof then === "string" && BigInt(seen.database[name]) < BigInt(then)) {
-      throw wentBack(`its ${name} was ${then} in "${id}" and is ${seen.database[name]}`);
-    }
-  }
-}
-
-function stranger(key: string, who: string, now: readonly string[]): IntegrityError {
-  return new IntegrityError(
-    `The identity ${key}, which ${who}, is gone; there is ${
-      now.join(", ") || "none"
-    }. Chio makes a new one when it misses its seed: put ` +
-      'the old seed back. If the key was changed on purpose, say accept = ["identity"] once',
-  );
-}
-
-function wentBack(what: string): IntegrityError {
-  return new IntegrityError(
-    `The authority went back: ${what}. Find out what happened; where it is meant (an older copy was restored on purpose), say ` +
-      'accept = ["rollback"] once',
-  );
-}
-
-function textsOf(value: unknown): readonly string[] {
-  return Array.isArray(value) ? value.map(String) : [];
-}
-
-function tellRestored(stored: Files, seeds: readonly string[], { tell }: Extra): void {
-  const said = factsOf(stored.facts().sources, "authority");
-  const recorded = textsOf(said?.facts.identity);
-  const strange = seeds.find((key) => said && !recorded.includes(key));
-  if (strange !== undefined) {
-    throw new IntegrityError(
-      `A restored seed makes the key ${strange}, which the backup did not record. Do not start Chio with it`,
-    );
-  }
-  tell?.({
-    surface: "authority",
-    cutAt: said?.cutAt,
-    identity: recorded,
-    trusted: textsOf(said?.facts.trusted),
-    externalKeys: said?.facts.externalKeys ?? [],
-  });
 }
