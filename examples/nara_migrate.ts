@@ -1,9 +1,9 @@
 /**
- * Moves to a new instance: the newest backup of a nara's events is given to the nara that now runs with the same soul.
+ * Moves to a new instance: the backups of a nara's events, full ones and increments, are given to the nara that now runs with the same soul.
  *
  *     NARA_SOUL=... deno run -A examples/nara_migrate.ts NAME STORE RECIPIENT IDENTITY_FILE NEW_NARA_URL
  */
-import { archive, compress, encrypt, nara, pipeline, restore, store, upload } from "@holdfast/backup";
+import { archive, compress, encrypt, list, nara, pipeline, restore, store, upload } from "@holdfast/backup";
 
 const [name = "alice", from = "./backups", recipient = "", identity = "", target = ""] = Deno.args;
 
@@ -22,4 +22,7 @@ const log = {
   info: (text: string) => console.log(text),
   warn: (_: string, text: string) => console.error(text),
 };
-await restore(moving, { inPlace: true, log }); // what the new nara lacks and would keep; a second run sends nothing
+// Oldest first: each brings what the new nara lacks and would keep; a second run sends nothing.
+for (const { id, state } of await list(moving)) {
+  if (state === "complete") await restore(moving, { id, inPlace: true, log });
+}

@@ -32,7 +32,7 @@ const nightly = pipeline(nara.collect({
   .pipe(encrypt.age({ recipients: [recipient] }))
   .pipe(sign.sha256())
   .pipe(upload({ name: "nara", to: target }))
-  .pipe(prune({ keepDaily: 15, keepWeekly: 8 }));
+  .pipe(prune({ keepWithin: "60d" })); // all of them: an increment stands on the full one before it
 
 const { id, receipt, warnings } = await backup(nightly);
 console.log(id, receipt.sources[0]?.facts.events, "events", warnings);

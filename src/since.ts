@@ -25,7 +25,8 @@ export interface SinceOptions {
 /**
  * What `collect.events` takes as its `base`. Only a backup with a receipt counts, so a run that failed is no gap. A full backup is made
  * when there is none, when the newest one cannot say where to go on, and every `fullEveryDays`. Retention must keep the full backup that
- * increments stand on: keep at least twice `fullEveryDays`.
+ * increments stand on: keep all of at least twice `fullEveryDays` (`keepWithin: "14d"`). A rule such as `keepDaily` keeps one of a day,
+ * which can be an increment without what it stands on.
  *
  * @example
  * ```ts ignore

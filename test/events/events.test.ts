@@ -270,6 +270,30 @@ Deno.test("events: a next page on another host, or one that came before, ends th
   }
 });
 
+Deno.test("events: a peer that has moved is followed on its host, and nowhere else: headers hold secrets", async () => {
+  const token = "t0ken";
+  const got: (string | null)[] = [];
+  await using elsewhere = serve((request) => {
+    got.push(request.headers.get("x-token"));
+    return Response.json([]);
+  });
+  const page = Response.json([{ id: "a", created_at: 1 }]);
+  await using moved = serve((request) => {
+    const { pathname } = new URL(request.url);
+    if (pathname === "/new") return page.clone();
+    const location = pathname === "/old" ? "/new" : pathname === "/loop" ? "/loop" : `${elsewhere.url}/log`;
+    return new Response(null, { status: 301, headers: { location } });
+  });
+  const headers = (): Record<string, string> => ({ "x-token": token });
+  const seen: Seen = { warnings: [], infos: [] };
+  const peers = ["/old", "/away", "/loop"].map((path) => moved.url + path);
+  const { lines } = await readLines({ peers, headers }, seen);
+  assert.deepEqual([lines, got], [['{"id":"a","created_at":1}'], []]);
+  const texts = seen.warnings.map(({ message }) => message);
+  assert.equal(texts.length, 2);
+  assert.ok(texts.every((text) => /answered 301 \(it points elsewhere: use that address\)/.test(text)));
+});
+
 Deno.test("events: RFC 3339 times sort to the nanosecond, across time zones", async () => {
   const dated = (id: string, time: string): string => `{"id":"${id}","created_at":"${time}"}`;
   const log = [

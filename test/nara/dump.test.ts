@@ -178,7 +178,11 @@ Deno.test("nara: an id that is not what the content makes is kept, and a warning
 Deno.test("nara: peers come from a list, a file, another nara, or what tailscale says; none is an error that says what to do", async () => {
   using dir = scratch();
   await using other = startPeer({ name: "bob", soul: BOB });
-  await using teller = startPeer({ name: "alice", soul: ALICE, tells: () => [`${other.url}/`] });
+  await using teller = startPeer({
+    name: "alice",
+    soul: ALICE,
+    tells: () => [`${other.url}/`, "file:///etc", "nonsense"],
+  });
   writeFileSync(dir.join("peers"), `# ours\n\nhttp://10.0.0.1:7433/ # the first\nhttp://10.0.0.2:7433\r\n`);
   const status = {
     Self: { HostName: "me", TailscaleIPs: ["100.64.0.9"] },
@@ -200,6 +204,10 @@ Deno.test("nara: peers come from a list, a file, another nara, or what tailscale
     "http://100.64.0.9:7433",
     "http://100.64.0.1:7433",
   ]);
+  await assert.rejects(
+    discover({ peersFile: dir.join("none") }, context),
+    /Cannot read the list of peers: .*none/,
+  );
   await assert.rejects(discover({}, context), /no peers found. Pass --peer URL/);
   await assert.rejects(discover({ peers: ["nonsense"] }, context), /write it as http:\/\/HOST:PORT/);
 });

@@ -189,24 +189,32 @@ Deno.test("examples: nara_nightly.ts stores encrypted and goes on the next night
   using dir = scratch();
   mkdirSync(dir.join("store"));
   writeFileSync(dir.join("identity"), identity);
-  const log = [heyThere(alice, "alice"), ...teases(alice, 100)];
+  const log = [heyThere(alice, "alice"), ...teases(alice, 100), ...hourly(1, 6)];
   await using peer = startPeer({ name: "alice", soul: ALICE, events: log });
-  const nightly = (): Promise<Ran> =>
-    run("examples/nara_nightly.ts", ["alice", dir.join("store"), recipient, peer.url], { env: soul });
-  const first = await nightly();
+  const nightly = (url: string): Promise<Ran> =>
+    run("examples/nara_nightly.ts", ["alice", dir.join("store"), recipient, url], { env: soul });
+  const first = await nightly(peer.url);
   assert.equal(first.code, 0, first.err);
-  assert.match(first.out, /^nara_.*\.tar\.zst\.age 101 events \{\}$/m);
+  assert.match(first.out, /^nara_.*\.tar\.zst\.age 107 events \{\}$/m);
+  await new Promise((resolve) => setTimeout(resolve, 1100)); // names have seconds
+  const later = [...log, ...hourly(7, 3)];
+  await using grown = startPeer({ name: "alice", soul: ALICE, events: later });
+  const second = await nightly(grown.url);
+  assert.equal(second.code, 0, second.err);
+  assert.match(second.out, / 5 events \{\}$/m, "what is new, and the hour before it");
   await using fresh = startPeer({ name: "alice", soul: ALICE });
   const move = ["alice", dir.join("store"), recipient, dir.join("identity"), fresh.url];
   const moved = await run("examples/nara_migrate.ts", move, { env: soul });
   assert.equal(moved.code, 0, moved.err);
-  assert.match(moved.out, /101 events, 0 already there; 101 sent: 101 imported/);
-  assert.deepEqual(fresh.lines().toSorted(), log.toSorted());
-  await new Promise((resolve) => setTimeout(resolve, 1100)); // names have seconds
-  const second = await nightly();
-  assert.equal(second.code, 0, second.err);
-  assert.ok(readdirSync(dir.join("store")).some((name) => name.endsWith(".receipt.json")));
+  assert.match(moved.out, /107 events, 0 already there; 107 sent: 107 imported/);
+  assert.match(moved.out, /5 events, 2 already there; 3 sent: 3 imported/);
+  assert.deepEqual(fresh.lines().toSorted(), later.toSorted(), "the full backup and its increment");
+  const again = await run("examples/nara_migrate.ts", move, { env: soul });
+  assert.ok(again.out.trim().split("\n").every((line) => /; 0 sent/.test(line)), again.out);
 });
+
+/** Observations, one an hour: more than fits in what nara_nightly.ts asks for again. */
+const hourly = (from: number, count: number): string[] => observations(count, "bob", from);
 
 Deno.test("nara: a backup is drilled: restored, replayed into a fresh nara, compared; and pruned", async () => {
   using dir = scratch();

@@ -6,6 +6,7 @@
 import { concat, formatBytes } from "../../bytes.ts";
 import { messageOf } from "../../errors.ts";
 import type { U8 } from "../../stage.ts";
+import { follow } from "./follow.ts";
 
 /** A request. */
 export interface AskRequest {
@@ -104,13 +105,7 @@ async function once(request: AskRequest, options: AskOptions): Promise<Answer> {
   const timeout = setTimeout(() => timer.abort(), requestTimeoutMs);
   const signal = AbortSignal.any([options.signal, timer.signal]);
   try {
-    const response = await fetch(request.url, {
-      method: request.method ?? "GET",
-      headers: request.headers?.() ?? {},
-      body: request.body ?? null,
-      redirect: request.method === "POST" ? "manual" : "follow",
-      signal,
-    });
+    const response = await follow(request, signal);
     const body = await readBody(response, options.received);
     if (response.status === 200 || (response.status === 304 && request.unchanged)) {
       refusePages(response);

@@ -29,7 +29,7 @@ export interface DiscoverOptions {
 export async function discover(options: DiscoverOptions, context: Context): Promise<readonly string[]> {
   const found = new Set<string>(options.peers?.map(checked));
   if (options.peersFile !== undefined) {
-    for (const line of (await readFile(options.peersFile, "utf8")).split(/\r?\n/)) {
+    for (const line of (await fileOf(options.peersFile, "the list of peers")).split(/\r?\n/)) {
       const address = line.replace(/(^|\s)#.*$/, "").trim();
       if (address !== "") found.add(checked(address));
     }
@@ -43,6 +43,14 @@ export async function discover(options: DiscoverOptions, context: Context): Prom
     "Cannot collect events: no peers found. Pass --peer URL, --peers-file FILE or --discover URL; --tailscale asks the mesh this host " +
       "has joined",
   );
+}
+
+async function fileOf(path: string, what: string): Promise<string> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (cause) {
+    throw new NotFoundError(`Cannot read ${what}: ${messageOf(cause)}`, { cause });
+  }
 }
 
 function checked(peer: string): string {
@@ -64,8 +72,9 @@ async function toldBy(from: string, context: Context): Promise<string[]> {
         return (value.naras ?? []) as { PublicUrl?: string; MeshIP?: string; MeshEnabled?: boolean }[];
       });
       for (const { PublicUrl, MeshIP, MeshEnabled } of naras) {
-        if (PublicUrl && URL.canParse(PublicUrl)) found.push(baseOf(PublicUrl));
-        else if (MeshEnabled && MeshIP) found.push(`http://${MeshIP}:${MESH_PORT}`);
+        if (PublicUrl && /^https?:$/.test(URL.parse(PublicUrl)?.protocol ?? "")) {
+          found.push(baseOf(PublicUrl));
+        } else if (MeshEnabled && MeshIP) found.push(`http://${MeshIP}:${MESH_PORT}`);
       }
     }
   } catch (error) {
@@ -81,7 +90,7 @@ interface Host {
 }
 
 async function meshHosts(source: true | string, context: Context): Promise<string[]> {
-  const text = source === true ? await status(context.signal) : await readFile(source, "utf8");
+  const text = source === true ? await status(context.signal) : await fileOf(source, "what tailscale said");
   let hosts: readonly Host[];
   try {
     const value = JSON.parse(text) as { Self?: Host; Peer?: Readonly<Record<string, Host>> | null };
@@ -103,6 +112,14 @@ function status(signal: AbortSignal): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile("tailscale", ["status", "--json"], { signal, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
       if (!error) return resolve(stdout);
+      if ((error as { code?: unknown }).code === "ENOENT") {
+        return reject(
+          new NotFoundError(
+            "Cannot find peers: none are named, and there is no tailscale here to ask. Pass --peer URL, --peers-file FILE or --discover URL",
+            { cause: error },
+          ),
+        );
+      }
       reject(
         new NotFoundError(
           `Cannot find peers: "tailscale status --json" failed: ${
