@@ -44,7 +44,7 @@ export async function restoreApart(stored: Files, context: Context, split: Split
   // Without a choice each member is asked to restore, also one that the backup holds nothing of: that is for it to say.
   if (only.length === 0) all.forEach(({ open }) => open());
   try {
-    for await (const entry of stored.entries()) {
+    for await (const entry of stored.entries(only.length > 0 ? await needed(stored, wanted) : undefined)) {
       const name = entry.path.split("/", 1)[0]!;
       const lane = lanes.get(name);
       if (!split.names.includes(name)) throw strangerError(entry.path, split.names);
@@ -57,6 +57,15 @@ export async function restoreApart(stored: Files, context: Context, split: Split
     await Promise.all(all.map((lane) => lane.fail(error)));
     throw error;
   }
+}
+
+/** What is wanted, and the first names of what is wanted under another: a hard link's content lies there. */
+async function needed(stored: Files, wanted: (path: string) => boolean): Promise<(path: string) => boolean> {
+  const targets = new Set<string>();
+  for await (const { kind, path, target } of stored.listing?.() ?? []) {
+    if (kind === "hardlink" && target !== undefined && wanted(path)) targets.add(target);
+  }
+  return (path) => wanted(path) || targets.has(path);
 }
 
 function strangerError(path: string, names: readonly string[]): Error {

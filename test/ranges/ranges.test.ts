@@ -1,7 +1,18 @@
 /** One file out of many, and some of them, by ranges: what is read is counted, what comes out is compared. */
 import { strict as assert } from "node:assert";
 import { readFileSync } from "node:fs";
-import { backup, cat, compress, encrypt, restore, store } from "../../mod.ts";
+import {
+  archive,
+  backup,
+  cat,
+  collect,
+  compress,
+  encrypt,
+  pipeline,
+  restore,
+  store,
+  upload,
+} from "../../mod.ts";
 import type { Archive, Sealed, Stage } from "../../mod.ts";
 import { readAll, sha256 } from "../../src/bytes.ts";
 import { NotFoundError } from "../../src/errors.ts";
@@ -73,6 +84,34 @@ Deno.test("restore(only) of a hard link whose first name is left out, and of an 
     assert.equal(readFileSync(dir.join("out", root, "hard"), "utf8"), "small\n");
     assert.equal(readFileSync(dir.join("out", root, "noise0.txt"), "utf8"), "after 0\n");
   }
+});
+
+Deno.test("restore(only) of a group's part in place reads that part", async () => {
+  using dir = scratch();
+  makeWide(dir.join("src"));
+  const to = counting(store.memory());
+  const group = collect.group({
+    data: collect.files(dir.join("src")),
+    dump: collect.command(["echo", "one line"], { path: "dump.txt", restore: ["false"] }),
+  });
+  const plan = pipeline(group).pipe(archive.tar()).pipe(compress.zstd({ level: 1 })).pipe(ageStage())
+    .pipe(upload({ name: "app", to }));
+  await backup(plan);
+  const small = dir.join("src/deep/er/small");
+  const { seen, options } = noted();
+  for (const only of ["data/src/deep/er", "data/src/hard"]) {
+    for (const path of [small, dir.join("src/hard")]) Deno.removeSync(path);
+    Deno.writeTextFileSync(small, "other");
+    Deno.linkSync(small, dir.join("src/hard"));
+    to.reset();
+    await restore(plan, { ...options, inPlace: true, only: [only], conflict: "overwrite" });
+    assert.equal(
+      readFileSync(dir.join(only.slice(5), only.endsWith("er") ? "small" : ""), "utf8"),
+      "small\n",
+    );
+    assert.ok(to.read() < 6 * MIB, `${only}: ${to.read()} bytes read`);
+  }
+  assert.deepEqual(seen, { warnings: [], infos: [] });
 });
 
 Deno.test("restore(only) of most of an archive reads it from end to end", async () => {

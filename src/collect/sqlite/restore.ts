@@ -39,7 +39,7 @@ export interface StagedDatabase {
  */
 export async function restore(files: Files, context: Context, options: Return): Promise<void> {
   const paths: string[] = [];
-  const seen: Files = { ...files, entries: () => noting(files, paths) };
+  const seen: Files = { ...files, entries: (wanted) => noting(files.entries(wanted), paths) };
   const inspect: Inspect = async (placed) => {
     const spots = paths.flatMap((path) => {
       const spot = placed(path);
@@ -54,8 +54,8 @@ export async function restore(files: Files, context: Context, options: Return): 
   await extract(seen, context, options.roots, inspect);
 }
 
-async function* noting(files: Files, paths: string[]): ReturnType<Files["entries"]> {
-  for await (const entry of files.entries()) {
+async function* noting(entries: ReturnType<Files["entries"]>, paths: string[]): ReturnType<Files["entries"]> {
+  for await (const entry of entries) {
     if (entry.kind === "file") paths.push(entry.path);
     yield entry;
   }
