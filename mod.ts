@@ -40,7 +40,7 @@ export type { EventKind, EventTask, Notifier, RunEvent } from "./src/notify/even
 /** The recipe for naras: their events as a source, and back. */
 export * as nara from "./src/recipes/nara.ts";
 
-/** The recipe for Chio: its receipt stores, verified offline. */
+/** The recipe for Chio: its surfaces backed up and restored, its receipt stores verified offline. */
 export * as chio from "./src/recipes/chio.ts";
 
 /** Chatto's own backups: archives that `chatto restore` takes, its restore, its keys. */

@@ -30,7 +30,8 @@ export interface ChioReceiptsOptions extends SqliteOptions {
 /**
  * Stores a receipt store with the archives that its retention made, cut at one moment while the kernel writes. Before a byte is stored
  * all of it is verified as {@linkcode verifyChioStore} does, and compared with the backup before: no number went down, and the newest
- * checkpoint of then is there. Facts: counts, watermarks, the chain's head, keys.
+ * checkpoint of then is there. The read transaction is held meanwhile: writers do not wait, but their log cannot be folded into the
+ * database before it ends. Facts: counts, watermarks, the chain's head, keys.
  *
  * Undo verifies the restored store before it takes its place, and compares it with the file it replaces: a warning "fork" says that
  * the chain would go on behind a checkpoint that others know. With `want.inPlace` archives return to the path the ledger names.
