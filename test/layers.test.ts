@@ -12,7 +12,7 @@ const VERBS = ["collect", "archive", "compress", "encrypt", "sign", "store", "up
 const ALLOWED: Readonly<Record<string, readonly string[]>> = { upload: ["store"], prune: ["store"] };
 
 /** Folders of operations on whole plans: bound like the files right under src/. */
-const OPERATIONS = ["health", "notify", "report"];
+const OPERATIONS = ["health", "notify", "report", "keys", "rotate"];
 
 /** Files under src/ that know verbs; all others there know none. */
 const KNOWING: Readonly<Record<string, readonly string[]>> = {
@@ -20,6 +20,7 @@ const KNOWING: Readonly<Record<string, readonly string[]>> = {
   "cli.ts": VERBS,
   "verify.ts": ["archive"], // compares entries with the index
   "prove.ts": ["archive"], // the proof is the index's
+  "keys/look.ts": ["encrypt"], // reads the start of what is encrypted
   "health/store.ts": ["store"], // who holds a lease
 };
 

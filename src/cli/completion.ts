@@ -20,6 +20,7 @@ import { drillCommand } from "./drill.ts";
 import { EXIT } from "./exit.ts";
 import { healthCommand } from "./health.ts";
 import { keygenCommand } from "./keygen.ts";
+import { keysCommand } from "./keys.ts";
 import { listCommand } from "./list.ts";
 import { proveCommand } from "./prove.ts";
 import { pruneCommand } from "./prune.ts";
@@ -74,7 +75,8 @@ function shellFunction(shell: "bash" | "zsh" | "fish"): string {
 function everyCommand() {
   const sub = ({ name, parser, brief }: Command) =>
     subcommand(name, parser, { brief: message`${text(brief)}` });
-  return or(
+  // or() takes fifteen at most.
+  const daily = or(
     sub(backupCommand),
     sub(listCommand),
     sub(verifyCommand),
@@ -87,8 +89,6 @@ function everyCommand() {
     sub(reportCommand),
     sub(catCommand),
     sub(proveCommand),
-    sub(keygenCommand),
-    sub(configCommand),
-    sub(storeCheckCommand),
   );
+  return or(daily, or(sub(keysCommand), sub(keygenCommand), sub(configCommand), sub(storeCheckCommand)));
 }

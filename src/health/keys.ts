@@ -3,11 +3,11 @@
  *
  * @module
  */
-import { sha256, text, utf8 } from "../bytes.ts";
 import { formatSpan } from "../duration.ts";
+import { firstUses, keysOf } from "../key_age.ts";
 import { readReceipt } from "../ledger.ts";
 import type { BackupReceipt } from "../receipt.ts";
-import type { Context, Shelf, State } from "../stage.ts";
+import type { Context, Shelf } from "../stage.ts";
 import { type Finding, finding } from "./finding.ts";
 import type { Glance } from "./store.ts";
 
@@ -22,20 +22,16 @@ export async function oldKeys(
   keyAgeMs: number,
   { state, now }: Context,
 ): Promise<Finding[]> {
-  const memory = `keys-${sha256(utf8(shelf.name)).slice(0, 32)}`;
-  const seen = await recall(state, memory);
-  const note = (key: string, at: string): void => {
-    if (!(seen[key] !== undefined && seen[key] <= at)) seen[key] = at;
-  };
+  const uses = await firstUses(shelf, state);
   const oldest = catalog.backups.find((backup) => backup.state === "complete");
   if (oldest && oldest.id !== newest?.id) {
     const first = (await readReceipt(store, oldest.id, shelf)).receipt;
-    if (first.event === "backup") { for (const key of keysOf(first)) note(key, first.createdAt); }
+    if (first.event === "backup") uses.note(first);
   }
-  for (const key of keysOf(receipt)) note(key, receipt.createdAt);
-  await state.put(memory, utf8(JSON.stringify(seen)));
+  uses.note(receipt);
+  await uses.save();
   return keysOf(receipt).flatMap((key) => {
-    const used = now.getTime() - Date.parse(seen[key]!);
+    const used = now.getTime() - Date.parse(uses.of(key)!);
     if (used <= keyAgeMs) return [];
     const short = key.length > 20 ? `${key.slice(0, 20)}...` : key;
     return [finding(
@@ -46,22 +42,4 @@ export async function oldKeys(
       "Make a new one, put it into the plan, and keep the old one as long as there are backups made with it",
     )];
   });
-}
-
-function keysOf({ recipients, signer }: BackupReceipt): string[] {
-  return [...recipients, ...(signer === undefined ? [] : [signer])];
-}
-
-async function recall(state: State, key: string): Promise<Record<string, string>> {
-  const bytes = await state.get(key);
-  if (!bytes) return {};
-  try {
-    const value: unknown = JSON.parse(text(bytes));
-    return Object.fromEntries(
-      Object.entries(value as Record<string, unknown>)
-        .filter((entry): entry is [string, string] => !Number.isNaN(Date.parse(String(entry[1])))),
-    );
-  } catch {
-    return {}; // a damaged memory is as good as none
-  }
 }

@@ -8,6 +8,7 @@ import { completionCommand } from "../../src/cli/completion.ts";
 import { configCommand } from "../../src/cli/config.ts";
 import { copyCommand } from "../../src/cli/copy.ts";
 import { drillCommand } from "../../src/cli/drill.ts";
+import { keysCommand } from "../../src/cli/keys.ts";
 import { healthCommand } from "../../src/cli/health.ts";
 import { keygenCommand } from "../../src/cli/keygen.ts";
 import { listCommand } from "../../src/cli/list.ts";
@@ -30,6 +31,7 @@ const COMMANDS: readonly Command[] = [
   syncCommand,
   drillCommand,
   healthCommand,
+  keysCommand,
   reportCommand,
   catCommand,
   proveCommand,
