@@ -9,10 +9,11 @@ import { fileURLToPath } from "node:url";
 import type { PlanConfig, SourceConfig } from "../config.ts";
 import { chioPaths } from "../config/chio.ts";
 import { ConfigError } from "../errors.ts";
-import type { Job } from "../plan.ts";
+import type { Job } from "../job.ts";
 import { stateFolder } from "./folders.ts";
 import { notifyNeeds } from "./permissions_notify.ts";
 import { type NatsNeeds, natsNeeds, natsStoreNeeds } from "./permissions_nats.ts";
+import { type RemoteNeeds, remoteNeeds } from "./permissions_remote.ts";
 
 /** What a run may touch, as Deno's flags name it. */
 interface Permissions {
@@ -68,6 +69,9 @@ export async function permissionsOf(job: Job, signal: AbortSignal): Promise<stri
   ) {
     if (location.startsWith("nats:")) addNeeds(natsStoreNeeds(location), permissions);
   }
+  for (const location of job.config?.upload.to ?? job.plan.shelf?.stores.map(({ url }) => url) ?? []) {
+    addRemote(remoteNeeds(location), permissions);
+  }
   if (job.config) fromConfig(job.config, permissions);
   else await fromDryRun(job, file, permissions, signal);
   const line = format(permissions, ["--config", file, "--plan", job.name]);
@@ -79,6 +83,14 @@ function addNeeds({ read, net, env }: NatsNeeds, permissions: Permissions): void
   for (const path of read) permissions.read.add(path);
   for (const host of net) permissions.net.add(host);
   for (const name of env) permissions.env.add(name);
+}
+
+function addRemote(needs: RemoteNeeds | undefined, permissions: Permissions): void {
+  if (!needs) return;
+  addNeeds(needs, permissions);
+  for (const name of needs.sys) permissions.sys.add(name);
+  for (const program of needs.run) permissions.run.add(program);
+  for (const socket of needs.sockets) both(permissions, socket);
 }
 
 function both({ read, write }: Permissions, path: string | undefined): void {
