@@ -214,6 +214,10 @@ Deno.test("copy refuses a receipt that another key has signed", async () => {
   assert.equal(exitCode(troubles[0]!.error), 5);
   assert.match(String(troubles[0]!.error), /none of the trusted ones/);
   assert.ok((await keysOf(b)).every((key) => !key.startsWith(idAt(1))));
+  const [untrusted] = (await compare(planOf(it.source, [a, b]))).differences.filter(({ store }) =>
+    store === a.url
+  );
+  assert.deepEqual([untrusted?.id, untrusted?.what], [idAt(1), "differing"]);
 });
 
 Deno.test("copy that is cancelled leaves nothing, and does not begin during a run", async () => {
