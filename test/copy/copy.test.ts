@@ -33,7 +33,7 @@ const pair = minisignPair();
 function planOf(
   source: string,
   to: readonly Store[],
-  options: { secret?: false; keepLast?: number } = {},
+  options: { secret?: false; keepLast?: number; require?: "none" } = {},
 ): Plan {
   const chain = pipeline(collect.files(source))
     .pipe(archive.tar())
@@ -44,7 +44,7 @@ function planOf(
       publicKey: pair.publicKey,
       secretKey: options.secret === false ? undefined : () => pair.secretKey,
     }))
-    .pipe(upload({ name: "app", to, require: { signature: true, encryption: true } }));
+    .pipe(upload({ name: "app", to, require: options.require ?? { signature: true, encryption: true } }));
   return options.keepLast === undefined ? chain : chain.pipe(prune({ keepLast: options.keepLast }));
 }
 
@@ -214,10 +214,11 @@ Deno.test("copy refuses a receipt that another key has signed", async () => {
   assert.equal(exitCode(troubles[0]!.error), 5);
   assert.match(String(troubles[0]!.error), /none of the trusted ones/);
   assert.ok((await keysOf(b)).every((key) => !key.startsWith(idAt(1))));
-  const [untrusted] = (await compare(planOf(it.source, [a, b]))).differences.filter(({ store }) =>
-    store === a.url
-  );
-  assert.deepEqual([untrusted?.id, untrusted?.what], [idAt(1), "differing"]);
+  for (const options of [{}, { require: "none" }] as const) {
+    const { differences } = await compare(planOf(it.source, [a, b], options));
+    const [untrusted] = differences.filter(({ store }) => store === a.url);
+    assert.deepEqual([untrusted?.id, untrusted?.what], [idAt(1), "differing"]);
+  }
 });
 
 Deno.test("copy that is cancelled leaves nothing, and does not begin during a run", async () => {
