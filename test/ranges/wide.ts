@@ -28,6 +28,7 @@ export function wide(bytes: number): Stage<void, Files> {
         () =>
           toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
             for (let at = 0; at < size; at += MIB) yield new Uint8Array(cipher.update(zeros));
+            cipher.final();
           }),
       );
       for (let i = 0; i < SMALL_PER_LARGE; i++) {

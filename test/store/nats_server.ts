@@ -38,9 +38,11 @@ export async function debrisOf(server: TestServer, bucket: string): Promise<stri
 }
 
 /** The server through a line that can be cut. */
-export function lineTo(server: TestServer): { readonly url: string; readonly cut: () => Promise<void> } {
+export function lineTo(
+  server: TestServer,
+): { readonly url: string; readonly cut: () => Promise<void>; readonly received: () => number } {
   const line = relay(Number(new URL(server.url.replace("nats:", "http:")).port));
-  return { url: line.endpoint.replace("http:", "nats:"), cut: line.cut };
+  return { url: line.endpoint.replace("http:", "nats:"), cut: line.cut, received: line.received };
 }
 
 /** Starts the server that a test file shares. */

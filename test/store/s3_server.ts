@@ -146,19 +146,21 @@ export function clientOf(server: Pick<Server, "endpoint">, credentials: typeof K
 export function relay(
   port: number,
   at = 0,
-): { readonly endpoint: string; readonly cut: () => Promise<void> } {
+): { readonly endpoint: string; readonly cut: () => Promise<void>; readonly received: () => number } {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: at });
   const open = new Set<Deno.TcpConn>();
   const running: Promise<unknown>[] = [];
+  let received = 0;
   const serve = async (): Promise<void> => {
     for await (const conn of listener) {
       open.add(conn);
-      running.push(pass(conn, port, open));
+      running.push(pass(conn, port, open, (bytes) => received += bytes));
     }
   };
   running.push(serve().catch(() => {}));
   return {
     endpoint: `http://127.0.0.1:${listener.addr.port}`,
+    received: () => received,
     cut: async () => {
       try {
         listener.close();
@@ -171,12 +173,24 @@ export function relay(
   };
 }
 
-async function pass(conn: Deno.TcpConn, port: number, open: Set<Deno.TcpConn>): Promise<void> {
+async function pass(
+  conn: Deno.TcpConn,
+  port: number,
+  open: Set<Deno.TcpConn>,
+  see: (bytes: number) => void,
+): Promise<void> {
+  const counted = new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
+    transform: (chunk, out) => {
+      see(chunk.length);
+      out.enqueue(chunk);
+    },
+  });
   let other: Deno.TcpConn | undefined;
   try {
     other = await Deno.connect({ hostname: "127.0.0.1", port });
     open.add(other);
-    await Promise.allSettled([conn.readable.pipeTo(other.writable), other.readable.pipeTo(conn.writable)]);
+    const back = other.readable.pipeThrough(counted);
+    await Promise.allSettled([conn.readable.pipeTo(other.writable), back.pipeTo(conn.writable)]);
   } catch {
     // The server is away: the client sees a closed connection.
   } finally {
