@@ -175,7 +175,7 @@ Deno.test("chio: revocations never become fewer; a restore merges newer ones", a
   writeRevocations(paths.revocations, [["cap-1", 150], ["cap-9", 1], ["cap-2", 200], ["cap-3", 300]]);
   await assert.rejects(run(), /not all that "revocations_.*" held are there/);
   const newer = dir.join("newer.sqlite3");
-  writeRevocations(newer, [["cap-4", 400], ["cap-1", 120], ["cap-2", 999]], false);
+  writeRevocations(newer, [["cap-4", 400], ["cap-1", 120], ["cap-2", 150]], false);
   const after = await chio.chioRestore([plans.revocations], {
     into: dir.join("out"),
     at: at(0),
@@ -184,10 +184,10 @@ Deno.test("chio: revocations never become fewer; a restore merges newer ones", a
   });
   assert.deepEqual(readRevocations(dir.join("out/revocations/revocations.sqlite3")), {
     "cap-1": 120,
-    "cap-2": 999,
+    "cap-2": 200,
     "cap-4": 400,
   });
-  assert.deepEqual(after.revocations?.merged, { added: 1, raised: 2 });
+  assert.deepEqual(after.revocations?.merged, { added: 1, raised: 1 });
   assert.deepEqual(readdirSync(dir.join("out/revocations")), ["revocations.sqlite3"]);
 });
 
@@ -215,6 +215,11 @@ Deno.test("chio: a restore that would fork the chain is flagged; one that contra
   const { paths, plans } = await makeWorld(dir.path, by);
   await chio.chioBackup([plans.receipts], { now: at(0) });
   writeStore(paths.receipts, by, { receipts: 80 });
+  // The file it replaces has gone on since the backup.
+  const replaced = await chio.chioRestore([plans.receipts], { inPlace: true, conflict: "overwrite" });
+  const known = replaced.chain as { fork: boolean; known: { seq: string; from: string } };
+  assert.deepEqual([known.fork, known.known.seq, known.known.from], [true, "8", "the file it replaces"]);
+  writeStore(paths.receipts, by, { receipts: 80 });
   await chio.chioBackup([plans.receipts], { now: at(1) });
   const run = { into: dir.join("a"), at: at(0) };
   const warnings: string[] = [];
@@ -236,14 +241,6 @@ Deno.test("chio: a restore that would fork the chain is flagged; one that contra
   const refused = chio.chioRestore([plans.receipts], { ...run, into: dir.join("b"), heads });
   await assert.rejects(refused, /its checkpoint 3 is another one than an anchor knows/);
   await chio.chioRestore([plans.receipts], { ...run, into: dir.join("b"), heads, accept: ["fork"] });
-  // What stands there is newer than the backup.
-  const replaced = await chio.chioRestore([plans.receipts], {
-    inPlace: true,
-    conflict: "overwrite",
-    at: at(0),
-    log,
-  });
-  assert.equal((replaced.chain as { fork: boolean }).fork, true);
 });
 
 Deno.test("chio: nothing is touched while a process has a database open, or anything stands in the way", async () => {

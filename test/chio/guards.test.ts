@@ -10,6 +10,8 @@ import * as encrypt from "../../src/encrypt/mod.ts";
 import * as sign from "../../src/sign/mod.ts";
 import { backup } from "../../src/run.ts";
 import { restore } from "../../src/restore.ts";
+import { drill } from "../../src/drill.ts";
+import { lookAtReceipts } from "../../src/recipes/chio/look/receipts.ts";
 import * as chio from "../../src/recipes/chio.ts";
 import type { Files, SourceFact, Stage } from "../../src/stage.ts";
 import { directory } from "../../src/store/mod.ts";
@@ -17,6 +19,7 @@ import { upload } from "../../src/upload/mod.ts";
 import { scratch } from "../support.ts";
 import { kernel, tamper } from "./support.ts";
 import {
+  archiveEntries,
   makeWorld,
   newSeed,
   readRevocations,
@@ -183,4 +186,40 @@ Deno.test("chio: archives of the first generation explain receipts whose entries
   rmSync(dir.join("live"), { recursive: true });
   await chio.chioRestore([plans.receipts], { inPlace: true });
   assert.equal((await chio.verifyChioStore(paths.receipts, { archives: [old] })).faults, 0);
+});
+
+Deno.test("chio: an archive that retention begins while the store is copied is not forgotten", async () => {
+  using dir = scratch();
+  const { paths } = await makeWorld(dir.path, by);
+  archiveEntries(paths.receipts, dir.join("live/old.sqlite3"), 20);
+  const db = new DatabaseSync(paths.receipts, { readOnly: true });
+  try {
+    await assert.rejects(
+      lookAtReceipts([{ path: paths.receipts, db }], { main: paths.receipts }),
+      /retention began the archive ".*old\.sqlite3" in this very moment\. Run again/,
+    );
+  } finally {
+    db.close();
+  }
+});
+
+Deno.test("chio: a drill sees triggers that do not do their work", async () => {
+  using dir = scratch();
+  const { paths, plans } = await makeWorld(dir.path, by, { childEvery: 0 });
+  const db = new DatabaseSync(paths.receipts);
+  const { sql } = db.prepare("SELECT sql FROM sqlite_schema WHERE name = 'tool_log'").get()!;
+  const change = (text: string): void => db.exec(`DROP TRIGGER IF EXISTS tool_log; ${text}`);
+  change(String(sql).replace("NEW.raw_json)", "NEW.raw_json || ' ')"));
+  await chio.chioBackup([plans.receipts], { now: new Date("2026-01-01T00:00:00Z") });
+  await assert.rejects(
+    drill(plans.receipts),
+    /entry 58: the log and the receipt's own row hold different receipts.*The drill has failed/,
+  );
+  change("");
+  await chio.chioBackup([plans.receipts], { now: new Date("2026-01-01T00:00:01Z") });
+  await assert.rejects(
+    drill(plans.receipts),
+    /tool receipt 58 stands in no entry of the log.*The drill has failed/,
+  );
+  db.close();
 });
