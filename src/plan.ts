@@ -12,6 +12,7 @@ import { passphraseFrom, readIdentities, readPassphrase, readRecipients } from "
 import { natsAuth } from "./config/nats.ts";
 import { notifierOf } from "./config/notify.ts";
 import { openpgpStage, signStage } from "./config/seal.ts";
+import { storeOf } from "./config/stores.ts";
 import { suggest } from "./config/words.ts";
 import { monitor } from "./monitor.ts";
 import * as encrypt from "./encrypt/mod.ts";
@@ -100,7 +101,9 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
   for (const [i, tool] of plan.sign.entries()) {
     sealed = sealed.pipe(at(["sign", i], () => signStage(tool, folder)));
   }
-  const stores = plan.upload.to.map((url, i) => at(["upload", "to", i], () => store.open(url)));
+  const stores = plan.upload.to.map((url, i) =>
+    at(["upload", "to", i], () => storeOf(url, plan.upload.commands, folder))
+  );
   let stored = sealed.pipe(
     at(["upload"], () => upload({ name: plan.name ?? name, to: stores, require: plan.require })),
   );

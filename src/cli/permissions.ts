@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import type { PlanConfig, SourceConfig } from "../config.ts";
 import { chioPaths } from "../config/chio.ts";
 import { ConfigError } from "../errors.ts";
+import { needsOf } from "../config/stores.ts";
 import type { Job } from "../job.ts";
 import { stateFolder } from "./folders.ts";
 import { notifyNeeds } from "./permissions_notify.ts";
@@ -71,6 +72,11 @@ export async function permissionsOf(job: Job, signal: AbortSignal): Promise<stri
   }
   for (const location of job.config?.upload.to ?? job.plan.shelf?.stores.map(({ url }) => url) ?? []) {
     addRemote(remoteNeeds(location), permissions);
+  }
+  for (const commands of Object.values(job.config?.upload.commands ?? {})) {
+    const { run, read } = needsOf(commands);
+    for (const program of run) permissions.run.add(program);
+    for (const path of read) permissions.read.add(path);
   }
   if (job.config) fromConfig(job.config, permissions);
   else await fromDryRun(job, file, permissions, signal);

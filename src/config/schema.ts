@@ -7,6 +7,7 @@
 import * as v from "valibot";
 import { openpgpSchema, requireSchema, signTools } from "./seal.ts";
 import { notifySchema } from "./notify.ts";
+import { commandsSchema } from "./stores.ts";
 import { checkName } from "../name.ts";
 import { collectSchema } from "./collect.ts";
 import {
@@ -95,7 +96,7 @@ export function planSchema(folder: string) {
       ["sha256"],
     ),
     require: v.optional(requireSchema),
-    upload: table({ to: oneOrMore(storeIn(folder)) }, {
+    upload: table({ to: oneOrMore(storeIn(folder)), commands: v.optional(commandsSchema(path)) }, {
       to: 'is missing: say where the backups go, such as to = "./backups"',
     }),
     prune: v.optional(prune),
