@@ -1,5 +1,6 @@
 /**
- * Makes pipelines from words: a configuration's plan, or a command line without one. The only file that knows every verb.
+ * Makes a pipeline from a configuration's plan. Knows every collector and every recipe, and so is loaded only where there is a
+ * configuration.
  *
  * @module
  */
@@ -17,53 +18,13 @@ import { suggest } from "./config/words.ts";
 import { monitor } from "./monitor.ts";
 import * as encrypt from "./encrypt/mod.ts";
 import { ConfigError, messageOf } from "./errors.ts";
+import type { Job, Keys } from "./job.ts";
 import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
-import { decodeReceipt } from "./receipt.ts";
 import { chattoCollector } from "./recipes/chatto/collector.ts";
 import { chioCollector } from "./recipes/chio/plans.ts";
-import * as sign from "./sign/mod.ts";
-import type { Archive, Files, Pipeline, Sealed, Stage, Stored } from "./stage.ts";
-import * as store from "./store/mod.ts";
+import type { Archive, Files, Sealed, Stage } from "./stage.ts";
 import { upload } from "./upload/mod.ts";
-
-/** Programs around a plan's backup, as argument lists; no shell is involved. */
-export interface Hooks {
-  /** Before anything is read. Its failure is the run's. */
-  readonly before?: readonly string[] | undefined;
-  /** After a success. */
-  readonly after?: readonly string[] | undefined;
-  /** After a failure. */
-  readonly failed?: readonly string[] | undefined;
-  /** At the end, whatever happened. */
-  readonly finally?: readonly string[] | undefined;
-}
-
-/** A pipeline with what a configuration says around it. */
-export interface Job {
-  /** What `--plan` calls it. */
-  readonly name: string;
-  /** The chain. */
-  readonly plan: Pipeline<void, Stored>;
-  /** Programs around a backup. */
-  readonly hooks: Hooks;
-  /** The drill's own words. */
-  readonly drill: { readonly assert?: readonly string[] | undefined; readonly scratch?: string | undefined };
-  /** The configuration's file, absolute; programs run in its folder. */
-  readonly file?: string | undefined;
-  /** What the configuration says; absent for a TypeScript plan. */
-  readonly config?: PlanConfig | undefined;
-}
-
-/** Keys from the command line. */
-export interface Keys {
-  /** The text of identities, asked for only when something is decrypted. Wins over the plan's. */
-  readonly identities?: (() => Promise<readonly string[]>) | undefined;
-  /** The same, for a plan that names none. */
-  readonly fallback?: (() => Promise<readonly string[]>) | undefined;
-  /** The passphrase, asked for when it is needed. Wins over the plan's. */
-  readonly passphrase?: (() => Promise<string>) | undefined;
-}
 
 /**
  * The plan called `name` of a configuration. Throws {@linkcode ConfigError} naming file, line and key for whatever a stage
@@ -189,99 +150,4 @@ interface AgeConfig {
   readonly identityFile?: readonly string[] | undefined;
   readonly passphraseFile?: string | undefined;
   readonly passphraseCommand?: readonly string[] | undefined;
-}
-
-/** A backup without a configuration. */
-export interface AdHoc {
-  /** What to back up, absolute. */
-  readonly paths: readonly string[];
-  /** The backup's name. */
-  readonly name: string;
-  /** The stores. */
-  readonly to: readonly string[];
-  /** Globs to leave out. */
-  readonly exclude: readonly string[];
-  /** Whether an unreadable file fails the run. */
-  readonly strict: boolean;
-  /** Public recipients; empty with a passphrase. */
-  readonly recipients: readonly string[];
-  /** Keys. */
-  readonly keys: Keys;
-}
-
-/** The plan of a backup without a configuration: files, tar, zstd, age, sha256. Throws {@linkcode ConfigError}. */
-export function adHocJob(options: AdHoc): Job {
-  const { paths, exclude, strict, recipients, name, keys } = options;
-  const chain = made(() =>
-    pipeline(collect.files(paths, { exclude, strict }))
-      .pipe(archive.tar())
-      .pipe(compress.zstd())
-      .pipe(encrypt.age(
-        recipients.length > 0
-          ? { recipients, identities: keys.identities ?? keys.fallback }
-          : { passphrase: keys.passphrase },
-      ))
-      .pipe(sign.sha256())
-      .pipe(upload({ name, to: options.to.map((url) => store.open(url)) }))
-  );
-  return { name, plan: chain, hooks: {}, drill: {} };
-}
-
-/** What to read without a configuration. */
-export interface Opener {
-  /** The stores. */
-  readonly from: readonly string[];
-  /** The backup's name. */
-  readonly name: string;
-  /** Keys. */
-  readonly keys: Keys;
-  /** Retention, for `prune`. */
-  readonly policy?: Policy | undefined;
-}
-
-/**
- * The plan that reads backups without a configuration: every format is told by its content, and a checksum is asked for when the
- * receipt says there is one. It cannot back up.
- */
-export function openerJob(options: Opener): Job {
-  const { name, keys, policy } = options;
-  const chain = made(() => {
-    const opened = pipeline(collect.files(".", {}))
-      .pipe(archive.tar())
-      .pipe(compress.zstd())
-      .pipe(encrypt.detect({ identities: keys.identities ?? keys.fallback, passphrase: keys.passphrase }))
-      .pipe(statedChecksum())
-      .pipe(upload({ name, to: options.from.map((url) => store.open(url)) }));
-    return policy === undefined ? opened : opened.pipe(prune(policy));
-  });
-  return { name, plan: chain, hooks: {}, drill: {} };
-}
-
-/** sha256() where the receipt states it: a plan without a checksum opens as well, and a removed checksum shows. */
-function statedChecksum(): Stage<Sealed, Sealed> {
-  const stage = sign.sha256();
-  return {
-    name: stage.name,
-    verb: "sign",
-    run: stage.run,
-    undo: (sealed, context) => {
-      const { proof } = sealed;
-      const receipt = proof && decodeReceipt(proof.receipt, proof.id);
-      const stated = receipt?.event === "backup" &&
-        receipt.stages.some(({ verb, tool }) => verb === "sign" && tool === "sha256");
-      return stated ? stage.undo(sealed, context) : Promise.resolve(sealed);
-    },
-  };
-}
-
-/** What a stage refuses on the command line is wrong use. */
-function made<T>(make: () => T): T {
-  try {
-    return make();
-  } catch (cause) {
-    if (cause instanceof TypeError || cause instanceof RangeError) {
-      throw new ConfigError(messageOf(cause), { cause });
-    }
-    throw cause;
-  }
 }

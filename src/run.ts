@@ -7,7 +7,8 @@ import { makeContext, type RunOptions } from "./context.ts";
 import { type Plan, receiptOf, shelfOf } from "./find.ts";
 import { formatBytes } from "./bytes.ts";
 import { monitoringOf } from "./monitor.ts";
-import { announced, type Notifier, type Outcome } from "./notify/mod.ts";
+import { announced, type Outcome } from "./notify/announce.ts";
+import type { Notifier } from "./notify/event.ts";
 import type { BackupReceipt } from "./receipt.ts";
 import type { Verdict } from "./stage.ts";
 

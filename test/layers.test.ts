@@ -17,10 +17,15 @@ const OPERATIONS = ["health", "notify", "report", "keys", "rotate"];
 /** Files under src/ that know verbs; all others there know none. */
 const KNOWING: Readonly<Record<string, readonly string[]>> = {
   "plan.ts": VERBS,
+  "adhoc.ts": VERBS,
   "cli.ts": VERBS,
   "verify.ts": ["archive"], // compares entries with the index
   "prove.ts": ["archive"], // the proof is the index's
   "keys/look.ts": ["encrypt"], // reads the start of what is encrypted
+  "rotate/forget.ts": ["upload"], // the leases of all targets
+  "rotate/reencrypt.ts": ["upload", "store"],
+  "rotate/one.ts": ["upload"], // writes as a backup is written
+  "rotate/succeed.ts": ["upload", "store"],
   "health/store.ts": ["store"], // who holds a lease
 };
 

@@ -6,7 +6,7 @@
 import { basename, join } from "node:path";
 import type { Cli } from "../cli.ts";
 import { ConfigError, NotFoundError } from "../errors.ts";
-import { adHocJob } from "../plan.ts";
+import { adHocJob } from "../adhoc.ts";
 import type { Choice } from "./choose.ts";
 import { fromCaller, storeFromCaller } from "./folders.ts";
 import { ownIdentities, ownRecipient } from "./identity.ts";

@@ -5,9 +5,10 @@
  */
 import type { PlanConfig, SourceConfig } from "../config.ts";
 import { monitoringOf } from "../monitor.ts";
-import { announced, type EventTask, type Outcome } from "../notify/mod.ts";
+import { announced, type Outcome } from "../notify/announce.ts";
+import type { EventTask } from "../notify/event.ts";
 import type { CliRun } from "../cli.ts";
-import type { Job } from "../plan.ts";
+import type { Job } from "../job.ts";
 
 /**
  * Runs one task of a plan and tells its notifiers. Warnings of the run make a success a warning; that a notifier failed does not.

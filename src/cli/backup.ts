@@ -12,7 +12,7 @@ import { formatBytes } from "../bytes.ts";
 import { type Cli, type Command, command } from "../cli.ts";
 import { messageOf } from "../errors.ts";
 import { list } from "../list.ts";
-import type { Job } from "../plan.ts";
+import type { Job } from "../job.ts";
 import { backup, type BackupResult, outcomeOf } from "../run.ts";
 import { adHoc } from "./adhoc.ts";
 import { telling } from "./announce.ts";

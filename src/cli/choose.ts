@@ -4,11 +4,10 @@
  * @module
  */
 import { extname, join } from "node:path";
-import { readConfig } from "../config.ts";
 import { readIdentities } from "../config/keys.ts";
 import { suggest } from "../config/words.ts";
 import { ConfigError, KeyError } from "../errors.ts";
-import { type Job, jobFromConfig, type Keys } from "../plan.ts";
+import type { Job, Keys } from "../job.ts";
 import type { Cli } from "../cli.ts";
 import { EXIT, gravest } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
@@ -108,6 +107,11 @@ export async function choosePlans(
 
 async function openFile(file: string, keys: Keys): Promise<Choice[]> {
   if (extname(file) === ".toml") {
+    // Loaded only here: every collector, recipe and notifier comes along.
+    const [{ readConfig }, { jobFromConfig }] = await Promise.all([
+      import("../config.ts"),
+      import("../plan.ts"),
+    ]);
     const config = await readConfig(file);
     return [...config.plans.keys()].map((name) => ({
       name,

@@ -5,7 +5,7 @@
  */
 import type { CollectConfig, PlanConfig, SourceConfig } from "../config.ts";
 import { chioPaths } from "../config/chio.ts";
-import type { Job } from "../plan.ts";
+import type { Job } from "../job.ts";
 import { whereOf } from "./choose.ts";
 import { safe } from "./terminal.ts";
 

@@ -6,7 +6,7 @@
 import { formatBytes } from "../bytes.ts";
 import type { Cli } from "../cli.ts";
 import { makeContext } from "../context.ts";
-import type { Job } from "../plan.ts";
+import type { Job } from "../job.ts";
 import { retain } from "../run.ts";
 import type { Files, Stage } from "../stage.ts";
 import { whereOf } from "./choose.ts";

@@ -5,7 +5,7 @@
  */
 import { dirname } from "node:path";
 import { messageOf } from "../errors.ts";
-import type { Job } from "../plan.ts";
+import type { Job } from "../job.ts";
 
 /** What a hook is told in its environment, as HOLDFAST_PLAN, HOLDFAST_OUTCOME and HOLDFAST_ID. */
 export interface HookFacts {

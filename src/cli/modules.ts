@@ -6,7 +6,7 @@
 import { dirname } from "node:path";
 import { pathToFileURL } from "node:url";
 import { ConfigError, messageOf } from "../errors.ts";
-import type { Job } from "../plan.ts";
+import type { Job } from "../job.ts";
 import type { Pipeline, Stored } from "../stage.ts";
 
 /**

@@ -7,7 +7,7 @@ import { object } from "@optique/core/constructs";
 import { type Command, command } from "../cli.ts";
 import { formatBytes } from "../bytes.ts";
 import { ConfigError } from "../errors.ts";
-import type { Job } from "../plan.ts";
+import type { Job } from "../job.ts";
 import { planDigest, type Policy } from "../prune/mod.ts";
 import { retain } from "../run.ts";
 import type { Verdict } from "../stage.ts";

@@ -6,7 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import { ConfigError, NotFoundError } from "../errors.ts";
 import { parseName } from "../name.ts";
-import { openerJob } from "../plan.ts";
+import { openerJob } from "../adhoc.ts";
 import type { Policy } from "../prune/mod.ts";
 import * as store from "../store/mod.ts";
 import type { Cli } from "../cli.ts";

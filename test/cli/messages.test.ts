@@ -73,7 +73,7 @@ Deno.test({
     const made = `-o '${dir.join("restore.js")}' tasks/restore.ts && cp '${Deno.execPath()}' '${
       dir.join("deno")
     }'`;
-    sh(`'${Deno.execPath()}' bundle -q --no-check --platform deno ${made}`, { cwd: ROOT });
+    sh(`'${Deno.execPath()}' bundle -q --no-check --platform deno --external ssh2 ${made}`, { cwd: ROOT });
     const restore = (into: string): string =>
       new TextDecoder().decode(sh(
         `export HOME='${dir.join("home")}' DENO_DIR='${dir.join("home", "cache")}'; ` +
@@ -300,6 +300,8 @@ Deno.test("prune with two stores says which is which, and how many it removed", 
   const args = ["--from", "s", "--from", "t", "--keep-last", "1", "--confirm"];
   const { code, out, err } = await run(user, "prune", args);
   assert.equal(code, 0, err);
-  for (const store of ["s", "t"]) assert.match(out, new RegExp(`^removed  \\S+  \\S+/work/${store}  `, "m"));
-  assert.match(err, /Removed 2 of 4\n/);
+  for (const store of ["s", "t"]) {
+    assert.match(out, new RegExp(`^removed  \\S+  [\\d.]+ KiB  \\S+/work/${store}  `, "m"));
+  }
+  assert.match(err, /Removed 2 of 4, [\d.]+ KiB\n/);
 });

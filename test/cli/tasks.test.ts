@@ -284,7 +284,7 @@ judged("completion: the shell function runs tasks and completes their words", ["
     dir.join("try.sh"),
     `source <(deno task -q --config ${ROOT}/deno.json completion bash)
 try() { COMP_WORDS=(holdfast "$@"); COMP_CWORD=$#; COMP_LINE="\${COMP_WORDS[*]}"; COMP_POINT=\${#COMP_LINE}; _holdfast; echo "$* -> \${COMPREPLY[*]}"; }
-try re
+try res
 try prune --keep-w
 try verify --level f
 try backup fo
@@ -294,7 +294,7 @@ holdfast keygen --out key >/dev/null 2>&1; ls key
   const { out, err } = bare({ home: dir.path, cwd: dir.path }, "bash try.sh");
   assert.equal(
     out,
-    "re -> restore\nprune --keep-w -> --keep-weekly --keep-within\nverify --level f -> full\nbackup fo -> folder/\nkey\n",
+    "res -> restore\nprune --keep-w -> --keep-weekly --keep-within\nverify --level f -> full\nbackup fo -> folder/\nkey\n",
     err,
   );
 });

@@ -215,7 +215,11 @@ Deno.test({
     fs.chmodSync(tmp.path, 0o755);
     const child = new URL("./restore_user.ts", import.meta.url).pathname;
     // The bundle spares the user the right to read this folder and the package cache.
-    sh(`'${Deno.execPath()}' bundle -q --no-check --platform deno -o '${tmp.join("user.js")}' '${child}'`);
+    sh(
+      `'${Deno.execPath()}' bundle -q --no-check --platform deno --external ssh2 -o '${
+        tmp.join("user.js")
+      }' '${child}'`,
+    );
     sh(`cp '${Deno.execPath()}' '${tmp.join("deno")}'`);
     // Without all permissions the mount table cannot be read, and staging folders are made inside.
     for (const flags of ["--allow-read --allow-write", "-A"]) {

@@ -11,7 +11,7 @@ import { choice } from "@optique/core/valueparser";
 import type { Cli } from "../../../cli.ts";
 import { type Choice, type ChoiceArgs, choosePlans, keysFrom } from "../../../cli/choose.ts";
 import { ConfigError } from "../../../errors.ts";
-import type { Job } from "../../../plan.ts";
+import type { Job } from "../../../job.ts";
 import { inOrder, type Surface, surfaceOf, SURFACES } from "../surface.ts";
 
 /** What is not refused this once. */
