@@ -1,4 +1,4 @@
-/** One plan, a folder, a bucket and a NATS cluster: each restores by itself, and one that missed a run catches up, killed or not. */
+/** One plan, a folder, a bucket, a NATS server and an SFTP server: each restores by itself, and one that missed a run catches up, killed or not. */
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
@@ -8,36 +8,49 @@ import { memoryState } from "../../src/context.ts";
 import { bytesOf, keysOf, planOf, treeScratch } from "../engine/support.ts";
 import { hasTool, judged, noise, sh } from "../support.ts";
 import { startServer as startNats, storeOn as natsOn, type TestServer } from "../store/nats_server.ts";
-import { KEYS, startServer, storeOn as s3On, toolPath, uniqueName } from "../store/s3_server.ts";
+import { folderOn, SSHD, startSshd, storeOn as sftpOn } from "../store/sftp_server.ts";
+import { KEYS, relay, startServer, storeOn as s3On, toolPath, uniqueName } from "../store/s3_server.ts";
 import { hour, idAt } from "./scene.ts";
 
-const TOOLS = ["nats-server", toolPath("minio")];
+const TOOLS = ["nats-server", toolPath("minio"), SSHD];
 const here = TOOLS.every((tool) => hasTool(tool) || existsSync(tool));
 const minio = here ? await startServer("minio") : undefined!;
+const sshd = here ? await startSshd() : undefined!;
 const nats: TestServer = here ? await startNats() : undefined!;
 if (here) {
   Deno.test.afterAll(minio.close);
+  Deno.test.afterAll(sshd.close);
   Deno.test.afterAll(async () => await nats[Symbol.asyncDispose]());
 }
 
-/** The three, and what ends them. */
-function three(folder: string): { stores: Store[]; close: () => Promise<void> } {
+/** All four, and what ends them. */
+function four(folder: string): { stores: Store[]; close: () => Promise<void> } {
   const inNats = natsOn(nats.url, { prefix: "hosts/web1" });
+  // Through a relay, so that the connection ends with the test, and not when it has been idle.
+  const line = relay(sshd.port);
   return {
-    stores: [store.directory(folder), s3On(minio, { prefix: uniqueName() }), inNats],
-    close: inNats.close,
+    stores: [
+      store.directory(folder),
+      s3On(minio, { prefix: uniqueName() }),
+      inNats,
+      sftpOn({ ...sshd, port: Number(line.endpoint.split(":")[2]) }, { path: folderOn(sshd) }),
+    ],
+    close: async () => {
+      await inNats.close();
+      await line.cut();
+    },
   };
 }
 
-judged("the same plan to a folder, S3 and NATS at once restores from each", TOOLS, async () => {
+judged("the same plan to a folder, S3, NATS and SFTP at once restores from each", TOOLS, async () => {
   using dir = treeScratch();
-  const { stores, close } = three(dir.join("store"));
+  const { stores, close } = four(dir.join("store"));
   await Deno.writeFile(dir.join("src", "noise.bin"), noise(3_000_000));
   const state = memoryState();
   try {
     const plan = planOf(dir.join("src"), stores);
     const made = await backup(plan, { now: hour(0), state });
-    assert.equal(made.copies.length, 3);
+    assert.equal(made.copies.length, 4);
     assert.deepEqual(await compare(plan), { backups: 1, differences: [] });
     for (const [i, one] of stores.entries()) {
       const alone = planOf(dir.join("src"), one);
@@ -53,9 +66,9 @@ judged("the same plan to a folder, S3 and NATS at once restores from each", TOOL
   }
 });
 
-judged("a target that missed runs catches up from any other: folder, S3, NATS", TOOLS, async () => {
+judged("a target that missed runs catches up from any other: folder, S3, NATS, SFTP", TOOLS, async () => {
   using dir = treeScratch();
-  const { stores, close } = three(dir.join("store"));
+  const { stores, close } = four(dir.join("store"));
   const state = memoryState();
   try {
     for (const [n, late] of stores.entries()) {
@@ -68,10 +81,10 @@ judged("a target that missed runs catches up from any other: folder, S3, NATS", 
       (await compare(all)).differences.map(({ id, store, what }) => [id, store, what]),
       stores.map(({ url }, n) => [idAt(n), url, "missing"]),
     );
-    assert.equal((await copy(all, { state })).copied.length, 3);
-    assert.deepEqual(await compare(all), { backups: 3, differences: [] });
+    assert.equal((await copy(all, { state })).copied.length, 4);
+    assert.deepEqual(await compare(all), { backups: 4, differences: [] });
     for (const one of stores) {
-      for (const n of [0, 1, 2]) {
+      for (const n of [0, 1, 2, 3]) {
         const checked = await verify(planOf(dir.join("src"), one), {
           id: idAt(n),
           level: "full",
