@@ -281,16 +281,17 @@ Deno.test("events: a peer that has moved is followed on its host, and nowhere el
   await using moved = serve((request) => {
     const { pathname } = new URL(request.url);
     if (pathname === "/new") return page.clone();
-    const location = pathname === "/old" ? "/new" : pathname === "/loop" ? "/loop" : `${elsewhere.url}/log`;
+    const location = { "/old": "/new", "/loop": "/loop", "/away": `${elsewhere.url}/log` }[pathname] ??
+      "https://localhost:1/log";
     return new Response(null, { status: 301, headers: { location } });
   });
   const headers = (): Record<string, string> => ({ "x-token": token });
   const seen: Seen = { warnings: [], infos: [] };
-  const peers = ["/old", "/away", "/loop"].map((path) => moved.url + path);
+  const peers = ["/old", "/away", "/far", "/loop"].map((path) => moved.url + path);
   const { lines } = await readLines({ peers, headers }, seen);
   assert.deepEqual([lines, got], [['{"id":"a","created_at":1}'], []]);
   const texts = seen.warnings.map(({ message }) => message);
-  assert.equal(texts.length, 2);
+  assert.equal(texts.length, 3);
   assert.ok(texts.every((text) => /answered 301 \(it points elsewhere: use that address\)/.test(text)));
 });
 
