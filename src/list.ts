@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ahead } from "./ahead.ts";
 import { sha256 } from "./bytes.ts";
 import { type Catalog, readCatalog, RECEIPT, type ShelfState, type Shelved } from "./catalog.ts";
 import type { RunOptions } from "./context.ts";
@@ -10,6 +11,9 @@ import { IntegrityError, messageOf } from "./errors.ts";
 import { type Plan, shelfOf } from "./find.ts";
 import { readReceipt } from "./ledger.ts";
 import type { Shelf, Store } from "./stage.ts";
+
+/** How many receipts are read at once. */
+const READS = 8;
 
 /** One backup in one store, as `list` shows it. */
 export interface ListItem {
@@ -59,7 +63,12 @@ async function listStore(store: Store, shelf: Shelf): Promise<ListItem[]> {
   const catalog = await readCatalog(store, shelf);
   const proofs = await readProofs(store, shelf, catalog);
   const items: ListItem[] = [];
-  for (const backup of catalog.backups) items.push(await describe(store, shelf, backup, proofs));
+  for await (
+    const read of ahead(catalog.backups, READS, (backup) => describe(store, shelf, backup, proofs))
+  ) {
+    if ("error" in read) throw read.error;
+    items.push(read.value);
+  }
   return items;
 }
 

@@ -67,6 +67,15 @@ Deno.test("the newest verified is found from the newest proof back, and stays", 
   assert.equal(again.log.filter((call) => /^get .*(verify|drill)\.json$/.test(call)).length, 1);
 });
 
+Deno.test("a verified backup from the future, where a clock was wrong, does not cost the newest verified one its place", async () => {
+  using shelf = await filled(4);
+  await verify(shelf.plan, { id: idAt(1), level: "full", now: hour(4) });
+  await backup(shelf.plan, { now: hour(20) });
+  await verify(shelf.plan, { id: idAt(20), level: "full", now: hour(21) });
+  const verdicts = await retain(shelf.pruned({ keepLast: 1 }), { now: hour(5) });
+  assert.deepEqual(going(verdicts), [idAt(0), idAt(2)]);
+});
+
 Deno.test("a proof of other bytes than those that are there proves nothing", async () => {
   using shelf = await filled(3);
   await verify(shelf.plan, { id: idAt(0), level: "full", now: hour(4) });

@@ -136,6 +136,25 @@ judged("s3() that is told another tag than a part has does not complete the obje
   });
 });
 
+judged("s3() lists in one pass of pages", [minio], async () => {
+  const count = SOAK ? 20_001 : 1_001;
+  const proxy = await faultProxy(server!.endpoint, []);
+  try {
+    const prefix = uniqueName();
+    const direct = storeOn(server!, { prefix });
+    await Promise.all(Array.from({ length: 8 }, async (_, lane) => {
+      for (let i = lane; i < count; i += 8) await direct.put(`app ü/${i}`, noise(1));
+    }));
+    const keys = await keysOf(storeOn({ endpoint: proxy.url }, { prefix }));
+    assert.equal(new Set(keys).size, count);
+    assert.equal(keys.length, count);
+    assert.equal(proxy.requests.length, Math.ceil(count / 1000));
+    assert.ok(proxy.requests.every((request) => request.includes("list-type=2")));
+  } finally {
+    await proxy.close();
+  }
+});
+
 const LIVES = SOAK ? 60 : 3;
 
 judged(`${LIVES} lives of a plan on a bucket behind a bad line`, [minio], async () => {
