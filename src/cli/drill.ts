@@ -12,12 +12,13 @@ import { formatBytes } from "../bytes.ts";
 import { type Command, command } from "../cli.ts";
 import { drill, type DrillResult } from "../drill.ts";
 import { messageOf } from "../errors.ts";
+import { formatMs } from "../report/words.ts";
 import { telling } from "./announce.ts";
 import { allArg, keyArgs, outputArgs, planArgs, shelfArgs, textOption, textOptions } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
-import { formatEntries, formatSeconds } from "./progress.ts";
+import { formatEntries } from "./progress.ts";
 import { chooseShelves, refusePath } from "./shelves.ts";
 import { safe } from "./terminal.ts";
 
@@ -101,8 +102,8 @@ export const drillCommand: Command = command({
 
 function lineOf({ id, which, entries, bytes, rtoMs, rpoMs, phases, asserted }: DrillResult): string {
   const spent = Object.entries(phases).filter(([, ms]) => ms > 0)
-    .map(([phase, ms]) => `${phase} ${formatSeconds(ms / 1000)}`).join(", ");
+    .map(([phase, ms]) => `${phase} ${formatMs(ms)}`).join(", ");
   return `${safe(id)}  ${which}: restored ${formatEntries(entries)}, ${formatBytes(bytes)}  ` +
-    `RTO ${formatSeconds(rtoMs / 1000)} (${spent})  RPO ${formatSeconds(rpoMs / 1000)}  ` +
+    `RTO ${formatMs(rtoMs)} (${spent})  RPO ${formatMs(rpoMs)}  ` +
     `assertion: ${asserted ? "passed" : "none"}`;
 }
