@@ -311,3 +311,14 @@ Deno.test("copy goes on with an archive that is whole, and writes one anew that 
     for (const key of await keysOf(b)) await b.delete(key);
   }
 });
+
+Deno.test("examples/catch_up.ts copies what a target has missed", async () => {
+  using it = scene();
+  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--no-prompt", "examples/catch_up.ts", it.source, it.a.url, it.b.url],
+    cwd: new URL("../../", import.meta.url),
+    env: { NO_COLOR: "1" },
+  }).output();
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  assert.match(new TextDecoder().decode(stdout), /^docs_\S+ from \S+a to \S+b\n1 in all, 0 differences\n$/);
+});
