@@ -9,7 +9,7 @@ import type { Store } from "../../src/stage.ts";
 import { command, type CommandStoreOptions, rclone } from "../../src/store/command.ts";
 import { open } from "../../src/store/mod.ts";
 import { parseRecords } from "../../src/store/command/records.ts";
-import { gated, MIB } from "../../src/store/contract/help.ts";
+import { failing, gated, MIB } from "../../src/store/contract/help.ts";
 import { bytesOf, keysOf, testStore } from "../contract/store.ts";
 import { hasTool, judged, noise, scratch, sh } from "../support.ts";
 
@@ -198,6 +198,15 @@ Deno.test("command() kills a put that is given up, before its input ends", async
   await assert.rejects(putting, /Given up/);
   assert.ok(!existsSync(dir.join("app")));
   assert.deepEqual(readdirSync(dir.path), []);
+});
+
+Deno.test("command() never tells a program that half of an object is all", async () => {
+  using dir = scratch();
+  const whole = 'cat >"$ROOT/.part" && mv "$ROOT/.part" "$ROOT/$0"';
+  const store = command({ ...verbs(dir.path), move: undefined, put: ["/bin/sh", "-c", whole, "{key}"] });
+  await assert.rejects(store.put("app", failing(100_000, new Error("The source broke"))), /The source broke/);
+  assert.deepEqual(await keysOf(store), [".part"]); // the program's own affair
+  await store.put("app", noise(10));
 });
 
 Deno.test("a listing is lines or JSON, whole or refused", () => {
