@@ -21,10 +21,12 @@ export const CODE: Readonly<Record<string, number>> = {
   noStream: 10059,
   streamExists: 10058,
   wrongSequence: 10071,
+  /** The same in a cluster, while another's message is on its way through: without the sequence. */
+  outrun: 10164,
 };
 
 /** Without a leader, too many at once, still recovering: it passes. */
-const PASSING = new Set([10005, 10008, 10009, 10041, 10074, 10167]);
+const PASSING = new Set([10005, 10008, 10009, 10041, 10074, 10164, 10167]);
 
 /** What a full server, account or bucket says. */
 const FULL = /insufficient (?:storage )?resources|maximum (?:bytes|messages)|resource limits? exceeded/i;

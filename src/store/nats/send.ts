@@ -125,8 +125,13 @@ function whyUnanswered(subject: string, cause: unknown): string {
   return `nothing has confirmed a message to "${family}" (${told})`;
 }
 
+/** Whether something else stood, or was about to stand, where a sequence was expected. */
+export function isOutrun(error: unknown): boolean {
+  return error instanceof ApiError && (error.code === CODE.wrongSequence || error.code === CODE.outrun);
+}
+
 /** The sequence that stood where another was expected; undefined for any other error. */
-export function sequenceFound(error: unknown): number | undefined {
+function sequenceFound(error: unknown): number | undefined {
   if (!(error instanceof ApiError) || error.code !== CODE.wrongSequence) return undefined;
   return Number(/(\d+)\s*$/.exec(error.message)?.[1] ?? 0);
 }

@@ -15,8 +15,8 @@ import { type Source, sourceOf } from "../source.ts";
 import { prepare } from "./bucket.ts";
 import { chunkSubject, FIRST, isThere, lookUp, type Meta, metaSubject } from "./meta.ts";
 import { purge } from "./purge.ts";
-import { EXPECTED, publish, sendAll, sequenceFound, type Upload } from "./send.ts";
-import type { Session } from "./session.ts";
+import { EXPECTED, isOutrun, publish, sendAll, type Upload } from "./send.ts";
+import { pause, type Session } from "./session.ts";
 
 /** How often a name may change between look and write before the write gives up. */
 const MOST_RACES = 50;
@@ -107,6 +107,7 @@ async function describe(upload: Upload, seen: Meta | undefined): Promise<void> {
   const data = utf8(JSON.stringify(infoOf(upload, sum)));
   let before = seen;
   for (let races = 0; races < MOST_RACES; races++) {
+    if (races > 1) await pause(1, upload.signal);
     if (await tryDescribe(upload, data, before?.seq ?? 0)) return await removeOld(session, before);
     const now = await lookUp(session, key, action);
     if (now?.nuid === upload.nuid) return await removeOld(session, before); // written before, and its answer was lost
@@ -129,7 +130,7 @@ async function tryDescribe(upload: Upload, data: U8, expected: number): Promise<
       await publish(link, metaSubject(session, key), data, headers);
       return true;
     } catch (error) {
-      if (sequenceFound(error) !== undefined) return false;
+      if (isOutrun(error)) return false;
       throw error;
     }
   }, signal);
