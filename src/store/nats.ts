@@ -4,15 +4,8 @@
  * @module
  */
 import type { Store } from "../stage.ts";
-import { checkKey } from "./key.ts";
-import { space } from "./nats/bucket.ts";
-import { itemOf, list } from "./nats/list.ts";
-import { lookUp } from "./nats/meta.ts";
+import { later } from "./later.ts";
 import { type NatsStoreOptions, settingsOf } from "./nats/options.ts";
-import { remove, sweep } from "./nats/purge.ts";
-import { read } from "./nats/read.ts";
-import { sessionOf } from "./nats/session.ts";
-import { write } from "./nats/write.ts";
 
 export type { NatsStoreOptions } from "./nats/options.ts";
 
@@ -40,23 +33,11 @@ export interface NatsStore extends Store {
  */
 export function nats(options: NatsStoreOptions): NatsStore {
   const settings = settingsOf(options);
-  const session = sessionOf(settings);
-  let swept: Promise<void> | undefined;
   return {
     url: settings.url,
-    put: async (key, body, putOptions = {}) => {
-      checkKey(key);
-      if (!putOptions.signal?.aborted) await (swept ??= sweep(session));
-      await write(session, key, body, putOptions);
-    },
-    get: (key, range) => read(session, key, range),
-    head: async (key) => {
-      const meta = await lookUp(session, checkKey(key), `Cannot look up "${key}"`);
-      return meta?.kind === "object" ? itemOf(key, meta) : undefined;
-    },
-    list: (prefix = "") => list(session, prefix),
-    delete: (key) => remove(session, key),
-    space: () => space(session),
-    close: session.close,
+    ...later(
+      async () => (await import("./nats/inside.ts")).openStore(settings),
+      ["put", "get", "head", "list", "delete", "space", "close"],
+    ),
   };
 }

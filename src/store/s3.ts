@@ -4,19 +4,10 @@
  * @module
  */
 import type { Store } from "../stage.ts";
-import { checkKey } from "./key.ts";
-import { type Bucket, bucketOf } from "./s3/client.ts";
-import type { Action } from "./s3/explain.ts";
-import { failureOf } from "./s3/explain.ts";
-import { list } from "./s3/list.ts";
+import { later } from "./later.ts";
 import { type S3Options, type Settings, settingsOf } from "./s3/options.ts";
-import { limiter } from "./s3/rate.ts";
 import { lifecycleOf, policyOf } from "./s3/policy.ts";
-import { purge } from "./s3/purge.ts";
-import { look } from "./s3/look.ts";
-import { read } from "./s3/read.ts";
-import { type S3Survey, survey, sweepUploads, unfinished } from "./s3/survey.ts";
-import { write } from "./s3/write.ts";
+import type { S3Survey } from "./s3/survey.ts";
 
 export type { S3Credentials, S3Encryption, S3ObjectLock, S3Options } from "./s3/options.ts";
 export type { S3Survey, S3Upload } from "./s3/survey.ts";
@@ -51,43 +42,15 @@ export interface S3Store extends Store {
 export function s3(options: S3Options): S3Store {
   const settings = settingsOf(options);
   const url = urlOf(settings);
-  const bucket = bucketOf(settings, url);
-  const up = limiter(settings.uploadBytesPerSecond);
-  const down = limiter(settings.downloadBytesPerSecond);
-  let swept: Promise<void> | undefined;
   return {
     url,
-    put: async (key, body, putOptions = {}) => {
-      checkKey(key);
-      if (!putOptions.signal?.aborted) await (swept ??= sweepUploads(bucket));
-      await write(bucket, key, body, putOptions, up);
-    },
-    get: (key, range) => read(bucket, key, range, down),
-    head: async (key) => {
-      const item = await look(bucket, key);
-      return item && { key, bytes: item.bytes, modified: item.modified };
-    },
-    list: (prefix = "") => list(bucket, prefix),
-    delete: (key) => remove(bucket, key),
-    retained: async (key) => (await look(bucket, key))?.retained,
-    unfinished: () => unfinished(bucket),
-    survey: () => survey(bucket),
-    purge: (folder) => purge(bucket, folder),
+    ...later(
+      async () => (await import("./s3/inside.ts")).openBucket(settings, url),
+      ["put", "get", "head", "list", "delete", "retained", "unfinished", "survey", "purge"],
+    ),
     policy: (policyOptions = {}) => policyOf(settings, policyOptions),
     lifecycle: (ruleOptions = {}) => lifecycleOf(settings, ruleOptions),
   };
-}
-
-async function remove({ settings, keyOf, call }: Bucket, key: string): Promise<void> {
-  const action: Action = { text: `Cannot delete "${key}"`, permission: "s3:DeleteObject" };
-  const target = { Bucket: settings.bucket, Key: keyOf(checkKey(key)) };
-  await call(action, async (client, sdk, abortSignal) => {
-    try {
-      await client.send(new sdk.DeleteObjectCommand(target), { abortSignal });
-    } catch (error) {
-      if (failureOf(error).code !== "NoSuchKey") throw error; // of nothing: fine, though most servers do not say
-    }
-  });
 }
 
 /** Where it is, without keys; `open` reads it. */
