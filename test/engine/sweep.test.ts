@@ -84,11 +84,12 @@ Deno.test("a run that has lost its lease does not commit", async () => {
       await inner.put(key, body, options);
     },
     get: async (key, range) => {
-      if (key === "app.lease") setTimeout(seen.resolve, 50); // the heartbeat, which finds another's text
+      if (key === "app.lease") timer ??= setTimeout(seen.resolve, 50); // the heartbeat finds another's text
       return await inner.get(key, range);
     },
   };
   const seen = Promise.withResolvers<void>();
+  let timer: number | undefined;
   const awake = setInterval(() => {}, 1000); // a heartbeat keeps no process alive
   const plan = planOf(dir.join("src"), contested, { lease: { heartbeatMs: 10, expiryMs: 20 } });
   await assert.rejects(backup(plan, { now: T0 }), /Lost the lease "app.lease"/).finally(() =>
