@@ -89,7 +89,7 @@ Deno.test("a run that has lost its lease does not commit", async () => {
     },
   };
   const seen = Promise.withResolvers<void>();
-  let timer: number | undefined;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const awake = setInterval(() => {}, 1000); // a heartbeat keeps no process alive
   const plan = planOf(dir.join("src"), contested, { lease: { heartbeatMs: 10, expiryMs: 20 } });
   await assert.rejects(backup(plan, { now: T0 }), /Lost the lease "app.lease"/).finally(() =>

@@ -76,13 +76,16 @@ Deno.test("simulate() sees a lease that is not let go, and a run that does not e
   assert.deepEqual(held.violations.map(({ during, what }) => `${during}: ${what}`), [
     "at the end: the lease was left behind",
   ]);
+  const gate = Promise.withResolvers<void>();
+  const inner = store.memory();
   const stuck = await simulate(planOf(dir.path), {
     runs: 1,
     faults: [],
     deadlineMs: 300,
-    store: () =>
-      faulty(store.memory(), [{ on: "put", key: /\.sha256$/, how: "stall", until: new Promise(() => {}) }]),
+    store: () => faulty(inner, [{ on: "put", key: /\.sha256$/, how: "stall", until: gate.promise }]),
   });
+  gate.resolve(); // what hangs may end now, and lets its lease go
+  while (await inner.head("app.lease")) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.match(stuck.violations[0]!.what, /has not ended after 300 ms/);
 });
 
