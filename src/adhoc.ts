@@ -45,7 +45,7 @@ export function adHocJob(options: AdHoc): Job {
       .pipe(age(
         recipients.length > 0
           ? { recipients, identities: keys.identities ?? keys.fallback }
-          : { passphrase: keys.passphrase },
+          : { passphrase: keys.passphrase ?? keys.prompt },
       ))
       .pipe(sha256())
       .pipe(upload({ name, to: options.to.map((url) => open(url)) }))
@@ -75,7 +75,9 @@ export function openerJob(options: Opener): Job {
     const opened = pipeline(files(".", {}))
       .pipe(tar())
       .pipe(zstd())
-      .pipe(detect({ identities: keys.identities ?? keys.fallback, passphrase: keys.passphrase }))
+      .pipe(
+        detect({ identities: keys.identities ?? keys.fallback, passphrase: keys.passphrase ?? keys.prompt }),
+      )
       .pipe(statedChecksum())
       .pipe(upload({ name, to: options.from.map((url) => open(url)) }));
     return policy === undefined ? opened : opened.pipe(prune(policy));

@@ -42,4 +42,6 @@ export interface Keys {
   readonly fallback?: (() => Promise<readonly string[]>) | undefined;
   /** The passphrase, asked for when it is needed. Wins over the plan's. */
   readonly passphrase?: (() => Promise<string>) | undefined;
+  /** The same, asked of people where nothing else gives it: nobody is asked for what a plan says where to find. */
+  readonly prompt?: (() => Promise<string>) | undefined;
 }

@@ -48,10 +48,10 @@ export function keysFrom(args: KeyArgs, cli: Cli): Keys {
   return {
     identities: files.length > 0 ? () => readIdentities(files) : undefined,
     fallback: ownIdentities,
-    passphrase: async () => {
-      if (passphraseFile !== undefined) {
-        return await passphraseFromFile(passphraseFile, (path) => fromCaller(path, cli.folder));
-      }
+    passphrase: passphraseFile === undefined
+      ? undefined
+      : () => passphraseFromFile(passphraseFile, (path) => fromCaller(path, cli.folder)),
+    prompt: async () => {
       cli.clear();
       if (Deno.stdin.isTerminal()) return await askPassphrase(false);
       throw new KeyError(

@@ -26,6 +26,7 @@ import { proveCommand } from "./prove.ts";
 import { pruneCommand } from "./prune.ts";
 import { reportCommand } from "./report.ts";
 import { restoreCommand } from "./restore.ts";
+import { rotateCommand } from "./rotate.ts";
 import { storeCheckCommand } from "./store_check.ts";
 import { syncCommand } from "./sync.ts";
 import { verifyCommand } from "./verify.ts";
@@ -90,5 +91,8 @@ function everyCommand() {
     sub(catCommand),
     sub(proveCommand),
   );
-  return or(daily, or(sub(keysCommand), sub(keygenCommand), sub(configCommand), sub(storeCheckCommand)));
+  return or(
+    daily,
+    or(sub(keysCommand), sub(rotateCommand), sub(keygenCommand), sub(configCommand), sub(storeCheckCommand)),
+  );
 }

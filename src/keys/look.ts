@@ -31,7 +31,7 @@ export interface BackupKeys {
   /** Ids of the OpenPGP keys that its start names. */
   readonly keyIds: readonly string[];
   /** What it is encrypted with; "none": in the clear. */
-  readonly tool: Readers["tool"];
+  readonly tool: "age" | "openpgp" | "none";
   /** Nothing says which key reads it: age names nobody, so only an identity can tell. */
   readonly unknown: boolean;
   /** Whether a key at hand opens it; undefined when none was tried. */

@@ -6,7 +6,7 @@
 import { INTENT, RECEIPT } from "../catalog.ts";
 import { ExistsError, StoreError } from "../errors.ts";
 import { type Head, headOf, type Ledger, remember } from "../ledger.ts";
-import { type BackupReceipt, encodeReceipt } from "../receipt.ts";
+import { type BackupReceipt, encodeReceipt, type ReceiptRef } from "../receipt.ts";
 import type { Bytes, Context, FactSheet, Sealed, Shelf, Signature, Signer, Store, U8 } from "../stage.ts";
 
 /** One target of a run, and how far it has come. */
@@ -17,6 +17,8 @@ export interface Target {
   readonly ledger: Ledger | undefined;
   /** The receipt of the backup before this one, where there is one that can be read. */
   readonly before?: BackupReceipt | undefined;
+  /** The backup that this one is a re-encryption of, as it lies there. */
+  readonly replaces?: ReceiptRef | undefined;
   /** Fires when another run has taken the lease over. */
   readonly lost?: AbortSignal | undefined;
   /** Keys that this run has created, in order. */
@@ -31,6 +33,17 @@ export interface Target {
 export interface Opened {
   readonly signer: Signer;
   readonly signature: Signature | undefined;
+}
+
+/** Opens every key that signs, before a byte is read. `id` is the archive's file name. */
+export async function openSigners(
+  signers: readonly Signer[],
+  id: string,
+): Promise<Opened[]> {
+  return await Promise.all(signers.map(async (signer) => ({
+    signer,
+    signature: signer.fromDigest ? undefined : await signer.begin(id),
+  })));
 }
 
 /** One run, under way. */
@@ -75,7 +88,10 @@ export async function commit(
   const { id, shelf, sealed, context } = job;
   context.signal.throwIfAborted();
   const parents = (target.ledger?.heads ?? []).map((head) => head.sha256).sort();
-  const receipt = encodeReceipt(make(parents));
+  const receipt = encodeReceipt({
+    ...make(parents),
+    ...(target.replaces ? { replaces: target.replaces } : {}),
+  });
   await checkStillThere(job, target);
   for (const signer of sealed.signers.filter((signer) => signer.authenticates)) {
     const signature = await signer.begin(id + RECEIPT);

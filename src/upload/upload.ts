@@ -18,13 +18,12 @@ import type {
   Requirements,
   Sealed,
   Shelf,
-  Signer,
   Stage,
   Store,
   Stored,
 } from "../stage.ts";
 import { checkLease } from "../store/lease.ts";
-import type { Opened, Target } from "./commit.ts";
+import { openSigners, type Target } from "./commit.ts";
 import { download } from "./download.ts";
 import { checkFolders, leaseAll, releaseAll } from "./leases.ts";
 import { writeBackup } from "./write.ts";
@@ -109,16 +108,6 @@ async function chooseId(sealed: Sealed, context: Context, shelf: Shelf, waited: 
   const started = formatTime(new Date());
   while (formatTime(new Date()) === started) await new Promise((resolve) => setTimeout(resolve, 50));
   return shelf.naming.format(shelf.name, new Date(), sealed.suffix);
-}
-
-async function openSigners(
-  signers: readonly Signer[],
-  id: string,
-): Promise<Opened[]> {
-  return await Promise.all(signers.map(async (signer) => ({
-    signer,
-    signature: signer.fromDigest ? undefined : await signer.begin(id),
-  })));
 }
 
 /** Looks at a target before a byte is read: is it there, is the name free, is there room, what are the heads. */

@@ -9,6 +9,7 @@ import { configCommand } from "../../src/cli/config.ts";
 import { copyCommand } from "../../src/cli/copy.ts";
 import { drillCommand } from "../../src/cli/drill.ts";
 import { keysCommand } from "../../src/cli/keys.ts";
+import { rotateCommand } from "../../src/cli/rotate.ts";
 import { healthCommand } from "../../src/cli/health.ts";
 import { keygenCommand } from "../../src/cli/keygen.ts";
 import { listCommand } from "../../src/cli/list.ts";
@@ -32,6 +33,7 @@ const COMMANDS: readonly Command[] = [
   drillCommand,
   healthCommand,
   keysCommand,
+  rotateCommand,
   reportCommand,
   catCommand,
   proveCommand,
