@@ -9,9 +9,6 @@ import type { Action } from "./explain.ts";
 import type { Link } from "./link.ts";
 import type { Wire } from "./wire.ts";
 
-/** Bytes of one request: what every server takes (draft-ietf-secsh-filexfer-02, section 3). */
-const PIECE = 32 * 1024;
-
 /** An open file. */
 export interface RemoteFile {
   /** Does something with it; again when the connection broke. */
@@ -76,7 +73,7 @@ async function readPieces(wire: Wire, handle: Buffer, start: number, length: num
   const bytes = new Uint8Array(length);
   const to = Buffer.from(bytes.buffer);
   const filled = await Promise.all(
-    pieces(length).map(async ({ at, size }) => {
+    pieces(length, wire.piece).map(async ({ at, size }) => {
       let done = 0; // a server may give less than it was asked for
       while (done < size) {
         const count = await wire.read(handle, to, at + done, size - done, start + at + done);
@@ -92,13 +89,16 @@ async function readPieces(wire: Wire, handle: Buffer, start: number, length: num
 async function writePieces(wire: Wire, handle: Buffer, chunk: U8, start: number): Promise<void> {
   const from = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.length);
   await Promise.all(
-    pieces(chunk.length).map(({ at, size }) => wire.write(handle, from, at, size, start + at)),
+    pieces(chunk.length, wire.piece).map(({ at, size }) => wire.write(handle, from, at, size, start + at)),
   );
 }
 
-function pieces(length: number): { readonly at: number; readonly size: number }[] {
+/** Requests of about the same length, none longer than `most`. */
+function pieces(length: number, most: number): { readonly at: number; readonly size: number }[] {
+  const count = Math.ceil(length / most);
+  const each = Math.ceil(length / Math.max(1, count));
   return Array.from(
-    { length: Math.ceil(length / PIECE) },
-    (_, i) => ({ at: i * PIECE, size: Math.min(PIECE, length - i * PIECE) }),
+    { length: count },
+    (_, i) => ({ at: i * each, size: Math.min(each, length - i * each) }),
   );
 }

@@ -43,6 +43,8 @@ export interface Space {
 
 /** The SFTP channel. */
 export interface Channel {
+  /** The longest write the server takes (limits@openssh.com), as the library keeps it. */
+  readonly _maxWriteLen?: number | undefined;
   readonly open: (
     path: string,
     flags: string,
@@ -114,7 +116,11 @@ export interface Client {
     readonly username: string;
     readonly authHandler: readonly Login[];
     readonly hostVerifier: (key: Buffer) => boolean;
-    readonly algorithms: { readonly serverHostKey: readonly string[]; readonly compress: readonly string[] };
+    readonly algorithms: {
+      readonly serverHostKey: readonly string[];
+      readonly cipher: readonly string[];
+      readonly compress: readonly string[];
+    };
     readonly readyTimeout: number;
   }) => void;
   readonly sftp: (answer: Answer<Channel>) => void;

@@ -8,8 +8,16 @@ import { clearTimeout, setTimeout } from "node:timers";
 import { LostError, STATUS } from "./explain.ts";
 import type { Answer, Attributes, Channel, Named, Space } from "./library.ts";
 
+/** Bytes that every server takes in one request (draft-ietf-secsh-filexfer-02, section 3). */
+const PIECE = 32 * 1024;
+
+/** More than that saves nothing. */
+const MOST = 256 * 1024;
+
 /** A connection that serves requests. */
 export interface Wire {
+  /** Bytes of the longest request. */
+  readonly piece: number;
   /** Opens a file: "r", "r+", "w" (made or emptied), "wx" (must be new). New files are for their owner alone. */
   readonly open: (path: string, flags: "r" | "r+" | "w" | "wx") => Promise<Buffer>;
   /** Closes a file or a folder. */
@@ -66,6 +74,7 @@ export interface Wire {
 export function wireOf(channel: Channel, stallMs: number, broken: () => void): Wire {
   const { ask, alive, fail } = asking(stallMs, broken);
   return {
+    piece: Math.max(PIECE, Math.min(channel._maxWriteLen ?? PIECE, MOST)),
     open: (path, flags) => ask((answer) => channel.open(path, flags, { mode: 0o600 }, answer)),
     close: (handle) => ask((answer) => channel.close(handle, answer)),
     read: (handle, to, at, length, position) =>
