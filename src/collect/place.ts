@@ -166,8 +166,9 @@ function makeLink(path: string, entry: Entry, owners: Owners | undefined): void 
   own(entry, owners, (uid, gid) => fs.lchownSync(path, uid, gid));
   guard(entry.path, () => {
     // Deno refuses negative fractions here, so a link from before 1970 gets whole seconds.
-    const ms = entry.mtimeMs < 0 ? Math.floor(entry.mtimeMs / 1000) * 1000 : entry.mtimeMs;
-    fs.lutimesSync(path, new Date(ms), new Date(ms));
+    const ms = entry.mtimeMs;
+    const time = ms < 0 ? new Date(Math.floor(ms / 1000) * 1000) : secondsOf(ms);
+    fs.lutimesSync(path, time, time);
   });
 }
 
@@ -182,13 +183,15 @@ function settle(path: string, meta: Meta | undefined, owners: Owners | undefined
 
 /** Sets access and modification time, to the millisecond. */
 export function setTimes(path: string, ms: number, fd?: number): void {
-  if (ms < 0 || fd === undefined) {
-    // Deno's numbers before 1970 mean "now"; its Dates are right, but only by path.
-    fs.utimesSync(path, new Date(ms), new Date(ms));
-  } else {
-    // Deno cuts fractions off: half a millisecond more keeps 0.123 from becoming 0.122.
-    fs.futimesSync(fd, (ms + 0.5) / 1000, (ms + 0.5) / 1000);
-  }
+  // Deno's numbers before 1970 mean "now"; its Dates are nearly right (one in 200 is a millisecond off), but only by path.
+  if (ms < 0) fs.utimesSync(path, new Date(ms), new Date(ms));
+  else if (fd === undefined) fs.utimesSync(path, secondsOf(ms), secondsOf(ms));
+  else fs.futimesSync(fd, secondsOf(ms), secondsOf(ms));
+}
+
+/** Deno cuts fractions off: a microsecond more keeps 0.123 from becoming 0.122. */
+function secondsOf(ms: number): number {
+  return (ms + 0.001) / 1000;
 }
 
 /** Set-uid and set-gid mean something only with the recorded owner, so they need root, as in tar. */

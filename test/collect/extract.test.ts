@@ -49,6 +49,21 @@ Deno.test("extract() writes every kind with content, mode and time", async () =>
   assert.deepEqual(leftovers(tmp.path), []);
 });
 
+Deno.test("extract() sets times to the millisecond, also those that a double holds a little below", async () => {
+  using tmp = scratch();
+  const into = tmp.join("out");
+  const times = [2_163_382_090_186, ...Array.from({ length: 500 }, (_, i) => 7_919_317_331 * i + i)];
+  const entries = times.flatMap((mtimeMs, i) => [
+    dir(`${i}`, 0o755, { mtimeMs }),
+    file(`${i}/file`, "", { mtimeMs }),
+    link(`${i}/link`, "file", { mtimeMs }),
+  ]);
+  await restore(entries, { into });
+  for (const { path, mtimeMs } of entries) {
+    assert.equal(fs.lstatSync(`${into}/${path}`).mtimeMs, mtimeMs, path);
+  }
+});
+
 /** What stands at the target, and what an archive brings, for each pair of kinds. */
 const kinds = ["file", "directory", "symlink"] as const;
 
