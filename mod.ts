@@ -63,6 +63,7 @@ export {
   type Disagreement,
 } from "./src/copy/mod.ts";
 export { verify, type VerifyOptions, type VerifyResult } from "./src/verify.ts";
+export { chain, type ChainOptions, type ChainResult } from "./src/chain.ts";
 export { drill, type DrillOptions, type DrillResult } from "./src/drill.ts";
 export type { Phases } from "./src/phases.ts";
 export { health, type HealthOptions, type HealthResult } from "./src/health.ts";

@@ -9,11 +9,12 @@ import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
 import { type Command, command } from "../cli.ts";
-import { messageOf } from "../errors.ts";
+import { ConfigError, messageOf } from "../errors.ts";
 import type { Outcome } from "../notify/mod.ts";
 import { verify, type VerifyResult } from "../verify.ts";
 import { telling } from "./announce.ts";
 import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs, textOption, toggle } from "./args.ts";
+import { walkChains } from "./chain.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
@@ -40,9 +41,13 @@ export const verifyCommand: Command = command({
     'of "cannot tell" means that this machine remembers nothing of this store, so a deletion of the newest could not show.',
     "A full verification that succeeds is recorded, and prune never removes the newest backup that has one. Without a fitting key " +
     "it checks the stored bytes, says so, and exits with 4.",
+    "--chain reads every receipt: a line a store and one a finding; with --json an object a store with plan, exitCode, store, receipts, " +
+    "from, missing, unexplained, outOfOrder, leftovers, ledger. Exit code 5 for what is missing or unexplained, 3 for what is only out of " +
+    "order (a clock that was wrong) or left over (a removal that was cut off).",
   ],
   examples: [
     "deno task verify",
+    "deno task verify --chain --head /media/stick/newest.receipt.json",
     "deno task verify latest --level full --config /etc/holdfast/backup.toml --all",
     "deno task verify docs_2026-11-20T03-00-00Z.tar.zst.age --from /mnt/disk/backups",
   ],
@@ -54,6 +59,7 @@ export const verifyCommand: Command = command({
       "FILE",
       "A receipt that was the newest, or what sha256sum said of one, kept elsewhere: it must still be there",
     ),
+    chain: toggle("--chain", "Walk the whole ledger instead: what is missing, unexplained or out of order"),
     accept: toggle("--accept", "Take what is missing as removed by you; from now on it is no evidence"),
     ...planArgs,
     ...allArg,
@@ -62,6 +68,14 @@ export const verifyCommand: Command = command({
     ...outputArgs,
   }),
   run: async (args, cli) => {
+    if (args.chain) {
+      if (args.accept || args.level === "full" || args.id !== "latest") {
+        throw new ConfigError(
+          "Cannot use --chain with an ID, --level full or --accept: it is about all receipts",
+        );
+      }
+      return await walkChains(await chooseShelves(args, cli), args, cli);
+    }
     await refusePath(args.id, "verify", args, cli);
     const id = args.id === "latest" ? undefined : args.id;
     const choices = await chooseShelves(args, cli, { id });

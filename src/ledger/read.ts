@@ -122,3 +122,31 @@ async function newestProven(catalog: Catalog, prove: Prover): Promise<Catalog["e
   }
   return undefined;
 }
+
+/** Where a walk through a ledger starts. */
+export interface Base {
+  /** The newest sweep whose receipt counts; undefined: there is none. */
+  readonly head: Head | undefined;
+  /** Its receipt. */
+  readonly receipt: PruneReceipt | undefined;
+  /** Digests of all that it says stays. */
+  readonly listed: ReadonlySet<string>;
+  /** Looks at signatures; what this host remembers needs one as well. */
+  readonly prove: Prover;
+}
+
+/** Finds the newest sweep. One that cannot be read is none. */
+export async function readBase(store: Store, shelf: Shelf, catalog: Catalog): Promise<Base> {
+  const prove = prover(shelf, (id) => receiptKey(id, shelf), store, new Set());
+  const newest = await newestProven(catalog, prove);
+  try {
+    const { bytes, receipt } = newest ? await readReceipt(store, newest.key, shelf) : {};
+    if (newest && bytes && receipt && isSweep(receipt)) {
+      const listed = new Set(receipt.live.map(({ sha256 }) => sha256));
+      return { head: { id: newest.key, sha256: sha256(bytes) }, receipt, listed, prove };
+    }
+  } catch (error) {
+    if (!(error instanceof IntegrityError)) throw error;
+  }
+  return { head: undefined, receipt: undefined, listed: new Set(), prove };
+}

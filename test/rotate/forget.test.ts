@@ -58,6 +58,7 @@ Deno.test("forget: a forged receipt does not get a backup removed", async () => 
   );
   await target.put(key, new TextEncoder().encode(text));
   const plan = planOf(source, target, fresh.recipient, fresh.identity);
+  assert.deepEqual((await forget(plan, { keys: [old.recipient] })).steps, []);
   const { steps } = await forget(plan, { keys: [old.recipient], confirm: true });
   assert.deepEqual(steps, []);
   assert.ok((await keysOf(target)).includes(id));
