@@ -43,6 +43,9 @@ export * as nara from "./src/recipes/nara.ts";
 /** The recipe for Chio: its surfaces backed up and restored, its receipt stores verified offline. */
 export * as chio from "./src/recipes/chio.ts";
 
+/** Database servers by their own programs: dumps that are read to their end before they are stored, and back. */
+export * as databases from "./src/recipes/databases.ts";
+
 /** Chatto's own backups: archives that `chatto restore` takes, its restore, its keys. */
 export * as chatto from "./src/recipes/chatto.ts";
 

@@ -23,6 +23,7 @@ import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
 import { chattoCollector } from "./recipes/chatto/collector.ts";
 import { chioCollector } from "./recipes/chio/plans.ts";
+import { postgres } from "./recipes/databases.ts";
 import type { Archive, Files, Sealed, Stage } from "./stage.ts";
 import { upload } from "./upload/mod.ts";
 
@@ -115,6 +116,7 @@ function source(config: SourceConfig, path: KeyPath, at: At, folder: string): St
     return at([...path, "chatto"], () => chattoCollector({ cwd: folder, ...config.options }));
   }
   if (config.tool === "chio") return at([...path, "chio"], () => chioCollector(config));
+  if (config.tool === "postgres") return at([...path, "postgres"], () => postgres(config.options));
   return config.tool === "files"
     ? at([...path, "files"], () => collect.files(config.roots, config.options))
     : at([...path, "command"], () => collect.command(config.argv, { cwd: folder, ...config.options }));

@@ -22,6 +22,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "age-keygen": "age",
   "bash": "bash",
   "borg": "borgbackup",
+  "pg_dump": "postgresql",
   "bsdtar": "libarchive-tools",
   "gpg": "gnupg",
   "gzip": "gzip",

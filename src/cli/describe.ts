@@ -64,7 +64,7 @@ function describeConfig(config: PlanConfig, line: (key: string, ...words: readon
 }
 
 function source(config: SourceConfig): string {
-  return `${config.tool}  ${subject(config)}  ${words(config.options)}`.trimEnd();
+  return [config.tool, subject(config), words(config.options)].filter((part) => part !== "").join("  ");
 }
 
 function subject(config: SourceConfig): string {
@@ -77,6 +77,8 @@ function subject(config: SourceConfig): string {
       return config.options.config;
     case "chio":
       return `${config.surface} ${chioPaths(config).filter((path) => !/-(?:wal|shm)$/.test(path)).join(" ")}`;
+    case "postgres":
+      return "";
     default:
       return Object.values(config.tool === "files" ? config.roots : config.databases).join(" ");
   }

@@ -8,6 +8,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PlanConfig, SourceConfig } from "../config.ts";
 import { chioPaths } from "../config/chio.ts";
+import { databasePrograms } from "../config/databases.ts";
 import { ConfigError } from "../errors.ts";
 import { needsOf } from "../config/stores.ts";
 import type { Job } from "../job.ts";
@@ -133,6 +134,10 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else if (source.tool === "jetstream" || source.tool === "chatto") {
       addNeeds(natsNeeds(source), permissions);
+      both(permissions, source.options.spoolDir ?? temporaryFolder());
+    } else if (source.tool === "postgres") {
+      for (const program of databasePrograms(source)) permissions.run.add(program);
+      permissions.env.add("PGCONNECT_TIMEOUT");
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else if (source.tool === "chio") {
       for (const path of chioPaths(source)) permissions.read.add(path);

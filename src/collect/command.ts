@@ -126,7 +126,7 @@ function entryOf(path: string, time: Date): Entry {
 }
 
 /** Runs the program and keeps what it prints. Throws unless it ends well. */
-async function record(
+export async function record(
   argv: readonly string[],
   { path, cwd, env, allowEmpty = false }: CommandOptions,
   signal: AbortSignal,

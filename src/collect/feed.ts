@@ -55,7 +55,8 @@ export async function feed(
   want.report?.(path, "overwrite");
 }
 
-async function keep(entry: Entry, kept: Spool, { want, signal, progress }: Context): Promise<void> {
+/** Keeps an entry's content. Throws IntegrityError unless it has the promised length. */
+export async function keep(entry: Entry, kept: Spool, { want, signal, progress }: Context): Promise<void> {
   if (entry.bytes > want.limits.bytes) {
     throw new IntegrityError(
       `Cannot restore "${entry.path}": it is larger than ${want.limits.bytes} bytes. Raise --limit-bytes if you trust it`,
@@ -74,7 +75,8 @@ async function keep(entry: Entry, kept: Spool, { want, signal, progress }: Conte
   }
 }
 
-async function pour(
+/** Starts the program and feeds it what was kept. Throws unless it takes all and ends well. */
+export async function pour(
   { argv, path, cwd, env }: FeedOptions,
   kept: Spool,
   signal: AbortSignal,

@@ -5,6 +5,7 @@
  */
 import * as v from "valibot";
 import { type ChioConfig, chioSchema } from "./chio.ts";
+import { type DatabaseConfig, postgresSchema } from "./databases.ts";
 import { type ChattoConfig, chattoSchema, type JetStreamConfig, jetstreamSchema } from "./nats.ts";
 import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
 import { kindOf, suggest } from "./words.ts";
@@ -24,7 +25,8 @@ export type SourceConfig =
   }
   | JetStreamConfig
   | ChattoConfig
-  | ChioConfig;
+  | ChioConfig
+  | DatabaseConfig;
 
 /** What `collect` says. */
 export type CollectConfig =
@@ -73,7 +75,7 @@ export interface SqliteConfig {
   readonly spoolDir?: string | undefined;
 }
 
-const SOURCES: readonly string[] = ["files", "command", "sqlite", "jetstream", "chatto", "chio"];
+const SOURCES: readonly string[] = ["files", "command", "sqlite", "jetstream", "chatto", "chio", "postgres"];
 
 /** The schema of `collect` with paths read by `path`. */
 export function collectSchema(
@@ -106,6 +108,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
   const jetstream = jetstreamSchema(path);
   const chatto = chattoSchema(path);
   const chio = chioSchema(path);
+  const postgres = postgresSchema(path);
   return v.lazy((input): v.GenericSchema<unknown, SourceConfig> => {
     if (!isTable(input)) {
       return refuse(`must be a table such as { files = ["/srv/app"] }, not ${kindOf(input)}`);
@@ -120,6 +123,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
     if (sources[0] === "jetstream") return jetstream;
     if (sources[0] === "chatto") return chatto;
     if (sources[0] === "chio") return chio;
+    if (sources[0] === "postgres") return postgres;
     const key = Object.keys(input)[0] ?? "";
     return refuse(
       sources[0] === "group"

@@ -1,0 +1,8 @@
+/**
+ * Database servers, by their own programs: consistent dumps that are read to their end before they are stored, and back. See the
+ * README.
+ *
+ * @module
+ */
+export { postgres, type PostgresOptions } from "./databases/postgres.ts";
+export type { PostgresServer } from "./databases/postgres_server.ts";
