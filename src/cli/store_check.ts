@@ -63,6 +63,9 @@ export const storeCheckCommand: Command = command({
   },
 });
 
+/** How many of the things left behind are named. */
+const SHOWN = 3;
+
 function firstLine(error: Error): string {
   return messageOf(error).split("\n", 1)[0]!;
 }
@@ -106,7 +109,14 @@ export function surveyLines(survey: S3Survey): string[] {
 
 function verdict({ results, left }: CheckReport, store: Store, cli: Cli): number {
   const failed = results.filter(({ error }) => error);
-  for (const line of left) cli.say(`Left behind: ${line}`);
+  for (const line of left.slice(0, SHOWN)) cli.say(`Left behind: ${line}`);
+  if (left.length > SHOWN) {
+    cli.say(
+      `Left behind: ${
+        left.length - SHOWN
+      } more. All are named holdfast-check-...: they hold nothing, and may be deleted when the store lets them go`,
+    );
+  }
   if (
     failed.some(({ sentence }) => /with ifAbsent .*(?:creates|exactly one)/.test(sentence)) && isS3(store)
   ) {

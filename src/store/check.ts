@@ -4,7 +4,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { messageOf } from "../errors.ts";
+import { messageOf, StoreError } from "../errors.ts";
 import type { Store, StoreItem } from "../stage.ts";
 import { type ContractOptions, type Sentence, sentences } from "./contract/mod.ts";
 import { checkKey } from "./key.ts";
@@ -41,15 +41,24 @@ const NOT_HERE = /^never takes its own failure for absence$/;
 
 /**
  * Tries every sentence of the contract under the fresh prefix `holdfast-check-<random>/`, and removes what it wrote: objects,
- * leases, and in a versioned bucket their versions. Nothing outside that prefix is touched. Rejects at once when the store cannot be
- * reached or denies one of the verbs: the same reason forty times helps nobody.
+ * leases, and in a versioned bucket their versions. Nothing outside that prefix is touched. In a bucket it writes without the lock and
+ * the legal hold that backups will have, and little where the bucket itself locks what is written. Rejects at once when the store cannot
+ * be reached or denies one of the verbs: the same reason forty times helps nobody.
  */
-export async function checkStore(store: Store, options: CheckOptions = {}): Promise<CheckReport> {
+export async function checkStore(asked: Store, options: CheckOptions = {}): Promise<CheckReport> {
+  const store = isS3(asked) ? asked.unlocked() : asked;
   const corner = `holdfast-check-${randomBytes(6).toString("hex")}`;
   const results: CheckResult[] = [];
   const left: string[] = [];
-  const tried = sentences(options).filter(({ text }) => !NOT_HERE.test(text));
-  await probe(store, `${corner}/probe`);
+  const stays = await probe(store, `${corner}/probe`);
+  if (isS3(asked) && asked.locks && (await asked.survey()).objectLock === "off") {
+    throw new StoreError(
+      `Cannot lock objects in ${asked.url}: Object Lock is set when a bucket is made, and this one has none. Use another bucket, or ` +
+        "leave out `lock` and `legalHold`",
+    );
+  }
+  const { many = stays ? 20 : undefined } = options;
+  const tried = sentences({ many }).filter(({ text }) => !NOT_HERE.test(text));
   try {
     for (const [i, sentence] of tried.entries()) {
       options.signal?.throwIfAborted();
@@ -65,12 +74,13 @@ export async function checkStore(store: Store, options: CheckOptions = {}): Prom
   return { results, left };
 }
 
-/** Each verb once. */
-async function probe(store: Store, key: string): Promise<void> {
+/** Each verb once. Gives whether the store keeps what is deleted: a bucket with a default retention. */
+async function probe(store: Store, key: string): Promise<boolean> {
   await store.put(key, new Uint8Array(1), { ifAbsent: true });
   try {
     await (await store.get(key)).cancel();
     for await (const _ of store.list(key)) break;
+    return await store.retained?.(key) !== undefined;
   } finally {
     await store.delete(key);
   }

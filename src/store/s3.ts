@@ -23,6 +23,10 @@ export interface S3Store extends Store {
    * deleted by `delete`, which leaves versions to the lifecycle.
    */
   readonly purge: (folder: string) => Promise<readonly string[]>;
+  /** Whether what is written is to be locked, or held. */
+  readonly locks: boolean;
+  /** The same bucket, written to without `lock` and `legalHold`: what a check writes must be possible to remove. */
+  readonly unlocked: () => S3Store;
   /** The smallest IAM policy that backups and restores with these options need; `check` adds what `store:check` reads. */
   readonly policy: (options?: { readonly check?: boolean | undefined }) => Readonly<Record<string, unknown>>;
   /** The bucket's lifecycle rule for these backups: noncurrent versions, delete markers, unfinished uploads. */
@@ -48,6 +52,8 @@ export function s3(options: S3Options): S3Store {
       async () => (await import("./s3/inside.ts")).openBucket(settings, url),
       ["put", "get", "head", "list", "delete", "retained", "unfinished", "survey", "purge"],
     ),
+    locks: options.lock !== undefined || options.legalHold === true,
+    unlocked: () => s3({ ...options, lock: undefined, legalHold: undefined }),
     policy: (policyOptions = {}) => policyOf(settings, policyOptions),
     lifecycle: (ruleOptions = {}) => lifecycleOf(settings, ruleOptions),
   };

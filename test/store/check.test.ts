@@ -1,7 +1,11 @@
 /** `deno task store:check` on real stores: sound ones, one that lies, one that may not delete. */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
-import { CreateBucketCommand, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
+import {
+  CreateBucketCommand,
+  ListObjectVersionsCommand,
+  PutObjectLockConfigurationCommand,
+} from "@aws-sdk/client-s3";
 import { checkStore } from "../../src/store/check.ts";
 import { directory, memory } from "../../src/store/mod.ts";
 import type { Store } from "../../src/stage.ts";
@@ -86,6 +90,48 @@ judged("store:check tries a versioned bucket and leaves no version behind", [min
   );
   assert.deepEqual([...Versions, ...DeleteMarkers].map(({ Key }) => Key), []);
 });
+
+judged("store:check of a plan that locks leaves nothing that is locked", [minio], async () => {
+  const client = clientOf(server!);
+  await client.send(new CreateBucketCommand({ Bucket: "locking", ObjectLockEnabledForBucket: true }));
+  for (const lock of [{ lock: { mode: "compliance", days: 1 } }, { legalHold: true }] as const) {
+    const locking = storeOn(server!, { bucket: "locking", ...lock });
+    assert.deepEqual((await checkStore(locking, { many: 20 })).left, []);
+  }
+  const { Versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: "locking" }));
+  assert.deepEqual(Versions.map(({ Key }) => Key), []);
+  await client.send(new CreateBucketCommand({ Bucket: "not-locking" }));
+  const without = await task(`s3://not-locking?endpoint=${server!.endpoint}&lock=governance:1`);
+  assert.equal(without.code, 1);
+  assert.match(
+    without.err,
+    /^Error: Cannot lock objects in s3:.*: Object Lock is set when a bucket is made/m,
+  );
+});
+
+judged(
+  "store:check writes little where a bucket locks everything, and says it in few lines",
+  [minio],
+  async () => {
+    const client = clientOf(server!);
+    await client.send(new CreateBucketCommand({ Bucket: "keeping", ObjectLockEnabledForBucket: true }));
+    await client.send(
+      new PutObjectLockConfigurationCommand({
+        Bucket: "keeping",
+        ObjectLockConfiguration: {
+          ObjectLockEnabled: "Enabled",
+          Rule: { DefaultRetention: { Mode: "GOVERNANCE", Days: 1 } },
+        },
+      }),
+    );
+    const { code, err } = await task(`s3://keeping?endpoint=${server!.endpoint}`);
+    assert.equal(code, 1);
+    assert.equal(err.match(/^Left behind: /gm)?.length, 4, err);
+    assert.match(err, /^Left behind: \d+ more\. All are named holdfast-check-/m);
+    const { Versions = [] } = await client.send(new ListObjectVersionsCommand({ Bucket: "keeping" }));
+    assert.ok(Versions.length < 300, `${Versions.length} versions stay`);
+  },
+);
 
 judged("store:check ends at once, with one sentence, when the bucket is not there", [minio], async () => {
   const { code, out, err } = await task(`s3://absent-bucket?endpoint=${server!.endpoint}`, "--json");

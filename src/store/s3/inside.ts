@@ -17,7 +17,10 @@ import { survey, sweepUploads, unfinished } from "./survey.ts";
 import { write } from "./write.ts";
 
 /** Everything but its words. */
-export function openBucket(settings: Settings, url: string): Omit<S3Store, "url" | "policy" | "lifecycle"> {
+export function openBucket(
+  settings: Settings,
+  url: string,
+): Omit<S3Store, "url" | "policy" | "lifecycle" | "locks" | "unlocked"> {
   const bucket = bucketOf(settings, url);
   const up = limiter(settings.uploadBytesPerSecond);
   const down = limiter(settings.downloadBytesPerSecond);
