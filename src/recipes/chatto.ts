@@ -26,6 +26,7 @@ import { exportKeys, importKeys, type KeyImport } from "./chatto/keys.ts";
 import { connectForBackup, type ServerOptions } from "./chatto/server.ts";
 import { readSettings } from "./chatto/settings.ts";
 
+export { type ChangeOptions, chattoChangePassphrase } from "./chatto/change.ts";
 export {
   chattoCollector,
   chattoNaming,
