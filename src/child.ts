@@ -20,8 +20,10 @@ export interface ChildOptions {
   readonly cwd: string | undefined;
   /** Variables added to the environment. */
   readonly env: Readonly<Record<string, string>> | undefined;
-  /** Whether its stdin is written to (stdout is dropped) or its stdout read (stdin is empty). */
-  readonly use: "stdin" | "stdout";
+  /** Whether its stdin is written to (stdout is dropped) or its stdout read (stdin is empty), or neither. */
+  readonly use: "stdin" | "stdout" | "neither";
+  /** Whether it has a session of its own, where Ctrl-C in the terminal does not reach it, nor what it starts. Default: false. */
+  readonly apart?: boolean | undefined;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
@@ -41,7 +43,7 @@ export interface Child {
 }
 
 /** Starts a program. Throws an Error that says so when it cannot be started. */
-export function start({ argv, cwd, env, use, signal }: ChildOptions): Child {
+export function start({ argv, cwd, env, use, signal, apart = false }: ChildOptions): Child {
   signal.throwIfAborted();
   const [program = "", ...args] = argv;
   const child = spawn(program, {
@@ -49,6 +51,7 @@ export function start({ argv, cwd, env, use, signal }: ChildOptions): Child {
     stdin: use === "stdin" ? "piped" : "null",
     stdout: use === "stdout" ? "piped" : "null",
     stderr: "piped",
+    ...(apart ? { detached: true } : {}),
     ...(cwd === undefined ? {} : { cwd }),
     ...(env === undefined ? {} : { env: { ...env } }),
   });

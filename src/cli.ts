@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import type { InferValue, Parser } from "@optique/core/parser";
 import { callerFolder, stateFolder } from "./cli/folders.ts";
 import { EXIT, exitCode } from "./cli/exit.ts";
@@ -95,10 +97,19 @@ export async function main(definition: Command, argv: readonly string[]): Promis
     // What a crash left of a restore is taken back by whichever command comes next.
     const { state, log } = cli.runOptions(true);
     await recover({ state, log });
+    await startStopped(log);
     return await definition.run(parsed.values, cli);
   } catch (error) {
     return cli.fail(error);
   }
+}
+
+/** Starts the services that runs which died have left stopped. */
+async function startStopped(log: Log): Promise<void> {
+  const state = stateFolder();
+  if (state === undefined || !existsSync(join(state, "stopped"))) return;
+  const { revive } = await import("./collect/stopped/revive.ts");
+  await revive(join(state, "stopped"), log);
 }
 
 function makeCli(

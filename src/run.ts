@@ -11,6 +11,7 @@ import { announced, type Outcome } from "./notify/announce.ts";
 import type { Notifier } from "./notify/event.ts";
 import type { BackupReceipt } from "./receipt.ts";
 import type { Verdict } from "./stage.ts";
+import { settled } from "./underway.ts";
 
 /** What a backup did. */
 export interface BackupResult {
@@ -63,7 +64,7 @@ export function outcomeOf({ id, receipt, warnings, copies, verdicts, status }: B
 
 async function make(plan: Plan, options: RunOptions): Promise<BackupResult> {
   const context = { ...makeContext(options), shelf: plan.shelf };
-  const stored = await plan.run(undefined, context);
+  const stored = await plan.run(undefined, context).finally(() => settled(context.run));
   const receipt = receiptOf(stored);
   const warnings = { ...context.warnings() };
   return {

@@ -6,6 +6,7 @@
 import { isAbsolute, join, resolve } from "node:path";
 import { isMemory, isUrl, NO_MEMORY } from "../config/shape.ts";
 import { ConfigError } from "../errors.ts";
+import { stateFolder as stateFolderOf, userFolder } from "../home.ts";
 
 /** What is read of the process, so that a test can stand elsewhere. */
 export interface Surroundings {
@@ -43,7 +44,7 @@ export function storeFromCaller(store: string, folder: string): string {
 
 /** The user's folder for keys: `$XDG_CONFIG_HOME/holdfast`, else `~/.config/holdfast`. Throws {@linkcode ConfigError} without a home. */
 export function configFolder(surroundings: Surroundings = system): string {
-  const folder = userFolder("XDG_CONFIG_HOME", ".config", surroundings);
+  const folder = userFolder("XDG_CONFIG_HOME", ".config", surroundings.env);
   if (folder !== undefined) return folder;
   throw new ConfigError(
     "Cannot find your configuration folder: HOME is not set. Set HOME, or pass --recipient",
@@ -52,15 +53,7 @@ export function configFolder(surroundings: Surroundings = system): string {
 
 /** The user's folder for notes between runs: `$XDG_STATE_HOME/holdfast`, else `~/.local/state/holdfast`; undefined without a home. */
 export function stateFolder(surroundings: Surroundings = system): string | undefined {
-  return userFolder("XDG_STATE_HOME", join(".local", "state"), surroundings);
-}
-
-/** A relative value of an XDG variable is to be ignored (XDG base directory specification). */
-function userFolder(variable: string, below: string, { env }: Surroundings): string | undefined {
-  const base = env(variable);
-  if (base !== undefined && isAbsolute(base)) return join(base, "holdfast");
-  const home = env("HOME") ?? env("USERPROFILE");
-  return home !== undefined && isAbsolute(home) ? join(home, below, "holdfast") : undefined;
+  return stateFolderOf(surroundings.env);
 }
 
 function isFolder(path: string): boolean {

@@ -10,7 +10,7 @@ import { label, labelled } from "../bytes.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import type { Root } from "./extract.ts";
 import { globs } from "./ignore.ts";
-import { type Notes, notesOf, plain, type PlainStage, rootsIn, write } from "./plain.ts";
+import { type Notes, notesOf, plain, type PlainStage, rootsIn, weigh, write } from "./plain.ts";
 import { nameRoots, realRoot, rootError } from "./roots.ts";
 import type { Found, WarningKind } from "./found.ts";
 import { type Walk, walker, type WalkOptions } from "./walk.ts";
@@ -78,6 +78,7 @@ export function files(
     },
     undo: (stored, context) => write(stored, context, rootsOf(notesOf(stored))),
     [plain]: () => rootsOf,
+    [weigh]: (context) => weighAll(named, settings, context),
   };
   return stage;
 }
@@ -104,6 +105,18 @@ function checkOptions(options: FilesOptions): Settings {
     excludeCaches,
     strict,
   };
+}
+
+/** Header and padding of an entry, more or less. */
+const ENTRY_BYTES = 512;
+
+/** A walk that keeps nothing and says nothing: what is wrong with a file is told when it is read for good. */
+async function weighAll(roots: readonly Root[], settings: Settings, context: Context): Promise<number> {
+  const silent = { info: (): void => {}, warn: (): void => {} };
+  let bytes = 0;
+  const seen = collect(roots, settings, { ...context, log: silent, progress: () => {} });
+  for await (const entry of seen.entries()) bytes += entry.bytes + ENTRY_BYTES;
+  return bytes;
 }
 
 /** The real paths of the plan's stores that are folders here. */

@@ -14,6 +14,8 @@ import {
   type PlainStage,
   type RootsOf,
   rootsOf,
+  weigh,
+  weightOf,
   write,
 } from "./plain.ts";
 
@@ -45,6 +47,11 @@ export function group(members: Readonly<Record<string, Stage<void, Files>>>): St
     [plain]: (want) => {
       const all = list.map(({ name, stage }) => [name, rootsOf(stage, want)] as const);
       return all.every(isPlain) ? together(all) : undefined;
+    },
+    [weigh]: async (context) => {
+      let bytes = 0;
+      for (const { stage } of list) bytes += await weightOf(stage, context);
+      return bytes;
     },
   };
   return stage;

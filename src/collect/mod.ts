@@ -26,3 +26,11 @@ export { type StreamChoice, type StreamOrder } from "./jetstream/choose.ts";
 export { type MessageChoice } from "./jetstream/message.ts";
 export { type NatsAuth, type NatsServer } from "../nats/link.ts";
 export { sqlite, type SqliteOptions } from "./sqlite.ts";
+export { stopped, type StoppedOptions } from "./stopped.ts";
+export { type PauseOptions } from "./stopped/pause.ts";
+export {
+  type CommandService,
+  type FunctionService,
+  type Service,
+  type UnitService,
+} from "./stopped/service.ts";

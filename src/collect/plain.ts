@@ -15,10 +15,20 @@ export type RootsOf = (notes: Notes) => readonly Root[];
 /** Key of {@linkcode PlainStage}'s answer. */
 export const plain: unique symbol = Symbol("plain");
 
+/** Key of {@linkcode PlainStage}'s estimate. */
+export const weigh: unique symbol = Symbol("weigh");
+
 /** A collector that can say that its undo, for this request, only writes files. */
 export interface PlainStage extends Stage<void, Files> {
   /** Undefined: the undo does something else. */
   readonly [plain]: (want: Want) => RootsOf | undefined;
+  /** Looks at all it would read; gives about how many bytes that is. Throws what would fail the backup. */
+  readonly [weigh]?: ((context: Context) => Promise<number>) | undefined;
+}
+
+/** About how many bytes a collector will read; 0 where it cannot tell beforehand. */
+export async function weightOf(stage: Stage<void, Files>, context: Context): Promise<number> {
+  return weigh in stage ? await (stage as PlainStage)[weigh]?.(context) ?? 0 : 0;
 }
 
 /** The answer of any collector. */

@@ -103,6 +103,13 @@ export function spooled(what: string, folder: string | undefined): Spool & Dispo
   return { ...kept, [Symbol.dispose]: kept.close };
 }
 
+/** Throws unless a spool for `bytes` bytes can be opened in `folder` now: writable, and room enough. Leaves nothing. */
+export function checkSpool(what: string, folder: string | undefined, bytes: number): void {
+  const dir = resolve(folder ?? tmpdir());
+  closeSync(openNameless(what, dir));
+  if (bytes > SPOOL_MEMORY) checkSpace(what, dir, bytes);
+}
+
 /** A nameless file of sealed blocks. */
 interface SealedFile {
   readonly append: (block: Uint8Array) => void;

@@ -1,0 +1,209 @@
+/**
+ * One stop of one service, and its start again, come what may.
+ *
+ * @module
+ */
+import { BusyError, messageOf } from "../../errors.ts";
+import type { Context } from "../../stage.ts";
+import { recover } from "../recover.ts";
+import { journalFolder, keyOf, lockService, readRecord, removeRecord, writeRecord } from "./journal.ts";
+import type { Control } from "./service.ts";
+
+/** How long things may take, and where it is written down. */
+export interface PauseOptions {
+  /** How long the service may take to stop, in milliseconds. Default: 120,000. */
+  readonly stopTimeoutMs?: number | undefined;
+  /** How long it may take to start, in milliseconds. Default: 120,000. */
+  readonly startTimeoutMs?: number | undefined;
+  /** Folder for the note of what is stopped; default: `stopped` in the user's state folder, where every command looks. */
+  readonly journalDir?: string | undefined;
+}
+
+/** A stop, from the checks before it to the start after it. */
+export interface Pause {
+  /** Writes the note, then stops the service and sees that it is stopped. */
+  readonly stop: () => Promise<void>;
+  /** Throws when it runs again although nobody here has started it. */
+  readonly undisturbed: () => Promise<void>;
+  /** Starts it if `stop` was called, and sees that it runs. Not stopped by any signal. May be called twice. */
+  readonly resume: () => Promise<void>;
+  /** For the receipt. */
+  readonly facts: () => Readonly<Record<string, unknown>>;
+  /** Lets others have the service. */
+  readonly release: () => void;
+}
+
+/** Between two looks at a service that takes its time. */
+const LOOK_MS = 100;
+const TIMEOUT_MS = 120_000;
+/** A start that fails is tried once more after this: a port may not be free yet. */
+const AGAIN_MS = 1000;
+
+/** Takes the service, starts it if a run that died has left it stopped, and checks what can be checked. Throws {@linkcode BusyError}. */
+export async function openPause(control: Control, options: PauseOptions, context: Context): Promise<Pause> {
+  const folder = options.journalDir ?? journalFolder();
+  if (folder === undefined) {
+    throw new Error(
+      `Cannot stop "${control.name}": nowhere to note that it is stopped. Set HOME, XDG_STATE_HOME or journalDir`,
+    );
+  }
+  const key = keyOf(control);
+  const lock = lockService(folder, key);
+  if (!lock) {
+    throw new BusyError(
+      `Cannot stop "${control.name}": another run has it. Let it end, or stop that run first`,
+    );
+  }
+  const release = once(() => lock[Symbol.dispose]());
+  try {
+    await check(control, context.signal);
+    if (readRecord(folder, key)) {
+      // A restore that died first: the service must not start on half of a tree.
+      await recover(context);
+      await startAgain(control, options, folder, key);
+      context.log.info(`Started "${control.name}" again: a run that died had left it stopped`);
+    }
+    const running = await control.running(context.signal);
+    return makePause(control, options, context, { folder, key, running, release });
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+async function check(control: Control, signal: AbortSignal): Promise<void> {
+  try {
+    await control.ready(signal);
+  } catch (cause) {
+    throw new Error(`Cannot stop "${control.name}": ${messageOf(cause)}. Nothing was stopped`, { cause });
+  }
+}
+
+/** What is known before the stop. */
+interface Before {
+  readonly folder: string;
+  readonly key: string;
+  readonly running: boolean | undefined;
+  readonly release: () => void;
+}
+
+function makePause(control: Control, options: PauseOptions, context: Context, before: Before): Pause {
+  const { folder, key, running, release } = before;
+  const { name } = control;
+  let stoppedAt: number | undefined;
+  let downMs: number | undefined;
+
+  async function stop(): Promise<void> {
+    if (running === false) {
+      return context.log.info(`"${name}" does not run: it is neither stopped nor started`);
+    }
+    const at = new Date();
+    writeRecord(folder, key, { name, stoppedAt: at.toISOString(), pid: Deno.pid, spec: control.spec });
+    stoppedAt = performance.now();
+    try {
+      await within(options.stopTimeoutMs, context.signal, async (signal) => {
+        await control.stop(signal);
+        await until(false, control, signal);
+      });
+    } catch (cause) {
+      context.signal.throwIfAborted();
+      throw new Error(
+        `Cannot stop "${name}": ${
+          messageOf(cause)
+        }. Nothing was read; look why it does not stop, then run again`,
+        { cause },
+      );
+    }
+  }
+
+  async function resume(): Promise<void> {
+    if (stoppedAt === undefined || downMs !== undefined) return;
+    try {
+      await startAgain(control, options, folder, key);
+    } catch (error) {
+      context.log.warn("service", messageOf(error));
+      throw error;
+    }
+    downMs = Math.round(performance.now() - stoppedAt);
+    context.log.info(`"${name}" runs again; it was down for ${(downMs / 1000).toFixed(1)} s`);
+  }
+
+  async function undisturbed(): Promise<void> {
+    if (stoppedAt === undefined && running === undefined) return;
+    if (await control.running(context.signal) !== true) return;
+    throw new Error(
+      `Cannot trust what was read: "${name}" was started by something else meanwhile. Nothing is stored; run again`,
+    );
+  }
+
+  const facts = (): Readonly<Record<string, unknown>> => ({
+    service: name,
+    kind: control.kind,
+    stopped: stoppedAt !== undefined,
+    downMs: downMs ?? 0,
+  });
+  return { stop, undisturbed, resume, facts, release };
+}
+
+/** Starts a service unless it runs, sees that it does, and removes the note. Throws what says that it is down, and what to do. */
+export async function startAgain(
+  control: Control,
+  { startTimeoutMs }: PauseOptions,
+  folder: string,
+  key: string,
+): Promise<void> {
+  const free = new AbortController().signal; // cancelling a backup must not leave its service down
+  const attempt = (): Promise<void> =>
+    within(startTimeoutMs, free, async (signal) => {
+      if (await control.running(signal) === true) return;
+      await control.start(signal);
+      await until(true, control, signal);
+    });
+  try {
+    await attempt().catch(async () => {
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      await attempt();
+    });
+  } catch (cause) {
+    throw new Error(
+      `"${control.name}" IS DOWN: a backup stopped it, and it does not start again: ${messageOf(cause)}. ` +
+        `See its log, then: ${control.byHand}. Until it runs, each command of Holdfast tries to start it`,
+      { cause },
+    );
+  }
+  removeRecord(folder, key);
+}
+
+/** Waits until it runs, or does not; at once where it cannot be asked. */
+async function until(wanted: boolean, control: Control, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    const running = await control.running(signal);
+    if (running === undefined || running === wanted) return;
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    signal.throwIfAborted();
+  }
+}
+
+/** Work with a time limit. */
+async function within(
+  timeoutMs: number = TIMEOUT_MS,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error(`it took more than ${timeoutMs} ms`)), timeoutMs);
+  try {
+    await work(AbortSignal.any([signal, late.signal]));
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function once(work: () => void): () => void {
+  let done = false;
+  return () => {
+    if (done) return;
+    done = true;
+    work();
+  };
+}
