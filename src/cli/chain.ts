@@ -5,8 +5,7 @@
  */
 import { chain, type ChainResult } from "../chain.ts";
 import type { Cli } from "../cli.ts";
-import { messageOf } from "../errors.ts";
-import { type Choice, eachPlan, whereOf } from "./choose.ts";
+import { type Choice, eachPlan, failedAsJson, whereOf } from "./choose.ts";
 import { EXIT, gravest } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
 import { readHeads } from "./heads.ts";
@@ -25,9 +24,7 @@ interface ChainArgs {
 /** Walks the ledger of each plan in each of its stores; gives the gravest exit code. */
 export async function walkChains(choices: readonly Choice[], args: ChainArgs, cli: Cli): Promise<number> {
   const heads = args.head === undefined ? undefined : await readHeads(fromCaller(args.head, cli.folder));
-  const failed = (plan: string, error: unknown, exitCode: number): void => {
-    if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
-  };
+  const failed = failedAsJson(args, cli);
   return await eachPlan(choices, cli, async (job) => {
     const options = cli.runOptions(args.quiet);
     options.note(`Walking the ledger of "${job.name}" in ${whereOf(job)}`);

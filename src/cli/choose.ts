@@ -6,7 +6,7 @@
 import { extname, join } from "node:path";
 import { readIdentities } from "../config/keys.ts";
 import { suggest } from "../config/words.ts";
-import { ConfigError, KeyError } from "../errors.ts";
+import { ConfigError, KeyError, messageOf } from "../errors.ts";
 import type { Job, Keys } from "../job.ts";
 import type { Cli } from "../cli.ts";
 import { EXIT, gravest } from "./exit.ts";
@@ -153,6 +153,16 @@ export async function eachPlan(
     }
   }
   return gravest(codes);
+}
+
+/** With `--json`, a plan that failed is a line as well. */
+export function failedAsJson(
+  { json }: { readonly json?: boolean | undefined },
+  { terminal }: Cli,
+): (plan: string, error: unknown, exitCode: number) => void {
+  return (plan, error, exitCode) => {
+    if (json) terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
+  };
 }
 
 /** Where a plan's backups lie, for people: every run says it. */

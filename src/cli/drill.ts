@@ -11,11 +11,10 @@ import { string } from "@optique/core/valueparser";
 import { formatBytes } from "../bytes.ts";
 import { type Command, command } from "../cli.ts";
 import { drill, type DrillResult } from "../drill.ts";
-import { messageOf } from "../errors.ts";
 import { formatMs } from "../report/words.ts";
 import { telling } from "./announce.ts";
 import { allArg, keyArgs, outputArgs, planArgs, shelfArgs, textOption, textOptions } from "./args.ts";
-import { eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, failedAsJson, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
 import { formatEntries } from "./progress.ts";
@@ -66,9 +65,7 @@ export const drillCommand: Command = command({
     const named = args.id === undefined || args.id === "latest" || args.id === "older" ? undefined : args.id;
     if (named !== undefined) await refusePath(named, "drill", args, cli);
     const choices = await chooseShelves(args, cli, { id: named });
-    const failed = (plan: string, error: unknown, exitCode: number): void => {
-      if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
-    };
+    const failed = failedAsJson(args, cli);
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(args.quiet);
       options.note(`Drilling "${job.name}" in ${whereOf(job)}`);

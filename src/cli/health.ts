@@ -12,7 +12,7 @@ import { boundsOf, type HealthLimits } from "../health/limits.ts";
 import type { Outcome } from "../notify/mod.ts";
 import { telling } from "./announce.ts";
 import { keyArgs, outputArgs, planArgs, shelfArgs, textOption } from "./args.ts";
-import { eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, failedAsJson, whereOf } from "./choose.ts";
 import { EXIT, gravest } from "./exit.ts";
 import { chooseShelves } from "./shelves.ts";
 import { safe } from "./terminal.ts";
@@ -55,9 +55,7 @@ export const healthCommand: Command = command({
     const choices = await chooseShelves(args, cli, { many: true });
     const options = cli.runOptions(args.quiet);
     if (choices.length === 0) throw new ConfigError("Cannot tell: there is no backup at all. Check --from");
-    const failed = (plan: string, error: unknown, exitCode: number): void => {
-      if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
-    };
+    const failed = failedAsJson(args, cli);
     return await eachPlan(choices, cli, async (job) => {
       options.note(`Looking at "${job.plan.shelf?.name}" in ${whereOf(job)}`);
       const work = (): Promise<HealthResult> => health(job.plan, { ...options, limits });

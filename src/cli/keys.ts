@@ -7,10 +7,10 @@ import { object } from "@optique/core/constructs";
 import { type Command, command } from "../cli.ts";
 import { readIdentities } from "../config/keys.ts";
 import { formatSpan } from "../duration.ts";
-import { messageOf, NotFoundError } from "../errors.ts";
+import { NotFoundError } from "../errors.ts";
 import { type BackupKeys, keys, type KeysResult } from "../keys.ts";
 import { allArg, keyArgs, outputArgs, planArgs, shelfArgs, toggle } from "./args.ts";
-import { eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, failedAsJson, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
 import { chooseShelves } from "./shelves.ts";
@@ -48,9 +48,7 @@ export const keysCommand: Command = command({
       await readIdentities(args.identity.map((file) => fromCaller(file, cli.folder)));
     }
     const choices = await chooseShelves(args, cli);
-    const failed = (plan: string, error: unknown, exitCode: number): void => {
-      if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
-    };
+    const failed = failedAsJson(args, cli);
     const open = args.open || args.identity.length > 0 || args.passphraseFile !== undefined;
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(args.quiet);

@@ -18,7 +18,7 @@ import {
   TITLES,
 } from "../report/words.ts";
 import { keyArgs, numberOption, outputArgs, planArgs, shelfArgs, textOption } from "./args.ts";
-import { eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, failedAsJson, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
 import { chooseShelves } from "./shelves.ts";
@@ -54,9 +54,7 @@ export const reportCommand: Command = command({
     const choices = await chooseShelves(args, cli, { many: true });
     const options = cli.runOptions(args.quiet);
     const reports: Report[] = [];
-    const failed = (plan: string, error: unknown, exitCode: number): void => {
-      if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
-    };
+    const failed = failedAsJson(args, cli);
     const code = await eachPlan(choices, cli, async (job) => {
       options.note(`Reporting on "${job.plan.shelf?.name}" in ${whereOf(job)}`);
       const made = await report(job.plan, { ...options, last: args.last });

@@ -14,7 +14,7 @@ import { forget } from "../rotate/forget.ts";
 import { reencrypt } from "../rotate/reencrypt.ts";
 import type { RotateResult, RotateStep } from "../rotate/result.ts";
 import { keyArgs, outputArgs, planArgs, shelfArgs, textOption, textOptions, toggle } from "./args.ts";
-import { type Choice, eachPlan, keysFrom, whereOf } from "./choose.ts";
+import { type Choice, eachPlan, failedAsJson, keysFrom, whereOf } from "./choose.ts";
 import { EXIT, exitCode, gravest } from "./exit.ts";
 import { fromCaller, storeFromCaller } from "./folders.ts";
 import { passphraseFromFile } from "./passphrase.ts";
@@ -85,9 +85,7 @@ export const rotateCommand: Command = command({
     check(args);
     const choices = args.recipient.length > 0 ? [adHoc(args, cli)] : await chooseShelves(args, cli);
     const confirm = args.confirm ?? false;
-    const failed = (plan: string, error: unknown, code: number): void => {
-      if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode: code, error: messageOf(error) }));
-    };
+    const failed = failedAsJson(args, cli);
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(args.quiet);
       options.note(`${args.reencrypt ? "Re-encrypting" : "Forgetting"} in ${whereOf(job)}`);

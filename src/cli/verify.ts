@@ -9,13 +9,13 @@ import { withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
 import { type Command, command } from "../cli.ts";
-import { ConfigError, messageOf } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import type { Outcome } from "../notify/mod.ts";
 import { verify, type VerifyResult } from "../verify.ts";
 import { telling } from "./announce.ts";
 import { allArg, idArgument, keyArgs, outputArgs, planArgs, shelfArgs, textOption, toggle } from "./args.ts";
 import { walkChains } from "./chain.ts";
-import { eachPlan, whereOf } from "./choose.ts";
+import { eachPlan, failedAsJson, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { fromCaller } from "./folders.ts";
 import { readHeads } from "./heads.ts";
@@ -79,9 +79,7 @@ export const verifyCommand: Command = command({
     await refusePath(args.id, "verify", args, cli);
     const id = args.id === "latest" ? undefined : args.id;
     const choices = await chooseShelves(args, cli, { id });
-    const failed = (plan: string, error: unknown, exitCode: number): void => {
-      if (args.json) cli.terminal.out(JSON.stringify({ plan, exitCode, error: messageOf(error) }));
-    };
+    const failed = failedAsJson(args, cli);
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(args.quiet);
       options.note(`Verifying "${job.name}" in ${whereOf(job)}`);

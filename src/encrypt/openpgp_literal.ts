@@ -7,16 +7,14 @@ import { Readable } from "node:stream";
 import { createInflate, createInflateRaw } from "node:zlib";
 import { toBytes } from "../bytes.ts";
 import { findError, IntegrityError, messageOf } from "../errors.ts";
-import { HEADER_MOST, newLength, packetHeader } from "../openpgp/packets.ts";
+import { HEADER_MOST, MARKER, newLength, packetHeader, PADDING } from "../openpgp/packets.ts";
 import type { U8 } from "../stage.ts";
 import { type Intake, intake } from "./intake.ts";
 
 const SIGNATURE = 2;
 const ONE_PASS = 4;
 const COMPRESSED = 8;
-const MARKER = 10;
 const LITERAL = 11;
-const PADDING = 21;
 const STEP = 2 ** 20;
 const INFLATE = { 1: createInflateRaw, 2: createInflate } as const;
 

@@ -8,7 +8,14 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { concat, toBytes } from "../bytes.ts";
 import { IntegrityError, messageOf } from "../errors.ts";
 import { loadLibrary } from "../openpgp/keys.ts";
-import { HEADER_MOST, newLength, type PacketHeader, packetHeader } from "../openpgp/packets.ts";
+import {
+  HEADER_MOST,
+  MARKER,
+  newLength,
+  type PacketHeader,
+  packetHeader,
+  PADDING,
+} from "../openpgp/packets.ts";
 import type { U8 } from "../stage.ts";
 import { BLOCK, decryptCfb } from "./cfb.ts";
 import { type Intake, intake } from "./intake.ts";
@@ -32,8 +39,6 @@ export interface SessionKey {
 
 const PKESK = 1;
 const SKESK = 3;
-const MARKER = 10;
-const PADDING = 21;
 const SEIPD = 18;
 const AEAD = 20;
 const SYMMETRIC = 9;

@@ -30,6 +30,10 @@ export interface PacketHeader {
   readonly partial: boolean;
 }
 
+/** Packet types that carry nothing and may stand among others. */
+export const MARKER = 10;
+/** The same, since RFC 9580. */
+export const PADDING = 21;
 /** Bytes a header takes at most. */
 export const HEADER_MOST = 6;
 
