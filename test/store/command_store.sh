@@ -8,7 +8,7 @@ case "$1" in
     cat >"$2"
     ;;
   get) cat -- "$2" ;;
-  list) find . -type f -printf '%s\t%T@\t%P\n' ;;
+  list) find . -ignore_readdir_race -type f -printf '%s\t%T@\t%P\n' ;;
   delete)
     rm -- "$2"
     case "$2" in */*) rmdir -p -- "${2%/*}" 2>/dev/null || true ;; esac
