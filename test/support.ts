@@ -6,6 +6,8 @@ import { join } from "node:path";
 import type { Bytes, Context, U8, Want } from "../src/stage.ts";
 import { toBytes } from "../src/bytes.ts";
 
+export { inChunks, noise } from "../src/store/contract/help.ts";
+
 /** What a context saw, for assertions. */
 export interface Seen {
   warnings: { kind: string; message: string }[];
@@ -64,26 +66,6 @@ export function streamOf(...chunks: Uint8Array[]): Bytes {
   return toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
     for (const chunk of chunks) yield new Uint8Array(chunk);
   });
-}
-
-/** The same bytes cut into chunks of `size`. */
-export function inChunks(bytes: Uint8Array, size: number): Bytes {
-  return toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
-    for (let at = 0; at < bytes.length; at += size) yield new Uint8Array(bytes.subarray(at, at + size));
-  });
-}
-
-/** Pseudo-random bytes from a seed (xorshift32): the same on every machine. */
-export function noise(size: number, seed = 1): U8 {
-  const bytes = new Uint8Array(size);
-  let x = seed | 0 || 1;
-  for (let i = 0; i < size; i++) {
-    x ^= x << 13;
-    x ^= x >>> 17;
-    x ^= x << 5;
-    bytes[i] = x;
-  }
-  return bytes;
 }
 
 /**

@@ -4,8 +4,9 @@ import { archive, collect, compress, encrypt, pipeline, sign, upload } from "../
 import { StoreError } from "../../src/errors.ts";
 import type { Plan } from "../../src/find.ts";
 import type { Store, StoreItem, UploadOptions } from "../../mod.ts";
-import { readAll } from "../../src/bytes.ts";
 import { noise, scratch } from "../support.ts";
+
+export { bytesOf, keysOf } from "../../src/store/contract/help.ts";
 
 /** An identity and its recipient, for tests alone. */
 export const { identity, recipient } = await encrypt.generateIdentity();
@@ -39,18 +40,6 @@ export function treeScratch(): ReturnType<typeof scratch> {
   const dir = scratch();
   makeTree(dir.join("src"));
   return dir;
-}
-
-/** All keys of a store. */
-export async function keysOf(store: Store): Promise<string[]> {
-  const keys: string[] = [];
-  for await (const item of store.list()) keys.push(item.key);
-  return keys;
-}
-
-/** An object's bytes. */
-export async function bytesOf(store: Store, key: string): Promise<Uint8Array<ArrayBuffer>> {
-  return await readAll(await store.get(key), 2 ** 30);
 }
 
 /** A store that notes every change, and fails the `failAt`th call (from 1) of put, get, head, list or delete. */
