@@ -33,6 +33,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   "pigz": "pigz",
   "python3": "python3",
   "rclone": "rclone",
+  "redis-check-rdb": "redis-tools",
+  "redis-server": "redis-server",
   "restic": "restic",
   "setpriv": "util-linux",
   "sha256sum": "coreutils",

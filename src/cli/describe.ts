@@ -78,6 +78,7 @@ function subject(config: SourceConfig): string {
     case "chio":
       return `${config.surface} ${chioPaths(config).filter((path) => !/-(?:wal|shm)$/.test(path)).join(" ")}`;
     case "postgres":
+    case "redis":
       return "";
     default:
       return Object.values(config.tool === "files" ? config.roots : config.databases).join(" ");

@@ -135,7 +135,7 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
     } else if (source.tool === "jetstream" || source.tool === "chatto") {
       addNeeds(natsNeeds(source), permissions);
       both(permissions, source.options.spoolDir ?? temporaryFolder());
-    } else if (source.tool === "postgres") {
+    } else if (source.tool === "postgres" || source.tool === "redis") {
       for (const program of databasePrograms(source)) permissions.run.add(program);
       permissions.env.add("PGCONNECT_TIMEOUT");
       both(permissions, source.options.spoolDir ?? temporaryFolder());

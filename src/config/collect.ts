@@ -5,7 +5,7 @@
  */
 import * as v from "valibot";
 import { type ChioConfig, chioSchema } from "./chio.ts";
-import { type DatabaseConfig, postgresSchema } from "./databases.ts";
+import { type DatabaseConfig, postgresSchema, redisSchema } from "./databases.ts";
 import { type ChattoConfig, chattoSchema, type JetStreamConfig, jetstreamSchema } from "./nats.ts";
 import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
 import { kindOf, suggest } from "./words.ts";
@@ -75,7 +75,16 @@ export interface SqliteConfig {
   readonly spoolDir?: string | undefined;
 }
 
-const SOURCES: readonly string[] = ["files", "command", "sqlite", "jetstream", "chatto", "chio", "postgres"];
+const SOURCES: readonly string[] = [
+  "files",
+  "command",
+  "sqlite",
+  "jetstream",
+  "chatto",
+  "chio",
+  "postgres",
+  "redis",
+];
 
 /** The schema of `collect` with paths read by `path`. */
 export function collectSchema(
@@ -109,6 +118,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
   const chatto = chattoSchema(path);
   const chio = chioSchema(path);
   const postgres = postgresSchema(path);
+  const redis = redisSchema(path);
   return v.lazy((input): v.GenericSchema<unknown, SourceConfig> => {
     if (!isTable(input)) {
       return refuse(`must be a table such as { files = ["/srv/app"] }, not ${kindOf(input)}`);
@@ -124,6 +134,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
     if (sources[0] === "chatto") return chatto;
     if (sources[0] === "chio") return chio;
     if (sources[0] === "postgres") return postgres;
+    if (sources[0] === "redis") return redis;
     const key = Object.keys(input)[0] ?? "";
     return refuse(
       sources[0] === "group"

@@ -1,14 +1,36 @@
 /**
- * The shape of `collect = { postgres = ... }`, and what such a plan may run.
+ * The shape of `collect = { postgres = ... }` and `{ redis = ... }`, and what such a plan may run.
  *
  * @module
  */
 import { join } from "node:path";
 import * as v from "valibot";
-import { flag, number, table, text } from "./shape.ts";
+import { flag, mustBe, number, table, text } from "./shape.ts";
+
+/** `collect = { postgres = { ... } }` or `collect = { redis = { ... } }` */
+export type DatabaseConfig = PostgresConfig | RedisConfig;
+
+/** `collect = { redis = { ... } }` */
+export interface RedisConfig {
+  /** Which one. */
+  readonly tool: "redis";
+  /** Its options. */
+  readonly options: {
+    readonly host?: string | undefined;
+    readonly port?: number | undefined;
+    readonly socket?: string | undefined;
+    readonly user?: string | undefined;
+    readonly passwordFile?: string | undefined;
+    readonly tls?: boolean | undefined;
+    readonly kind?: "redis" | "valkey" | undefined;
+    readonly bin?: string | undefined;
+    readonly file?: string | undefined;
+    readonly spoolDir?: string | undefined;
+  };
+}
 
 /** `collect = { postgres = { ... } }` */
-export interface DatabaseConfig {
+export interface PostgresConfig {
   /** Which one. */
   readonly tool: "postgres";
   /** Its options. */
@@ -44,8 +66,35 @@ export function postgresSchema(
   );
 }
 
-/** The programs that a backup runs. Files and sockets are theirs to open. */
-export function databasePrograms({ options: { bin, database } }: DatabaseConfig): readonly string[] {
+/** The schema of `collect = { redis = ... }` with paths read by `path`. */
+export function redisSchema(
+  path: v.GenericSchema<string, string>,
+): v.GenericSchema<unknown, DatabaseConfig> {
+  const options = table({
+    host: v.optional(text),
+    port: v.optional(number),
+    socket: v.optional(path),
+    user: v.optional(text),
+    passwordFile: v.optional(path),
+    tls: flag,
+    kind: v.optional(v.picklist(["redis", "valkey"], mustBe('"redis" or "valkey"'))),
+    bin: v.optional(path),
+    file: v.optional(path),
+    spoolDir: v.optional(path),
+  });
+  return v.pipe(
+    table({ redis: options }),
+    v.transform(({ redis }): DatabaseConfig => ({ tool: "redis", options: redis })),
+  );
+}
+
+/** The programs that a backup runs. Files and sockets are theirs to open, but for `passwordFile`. */
+export function databasePrograms(config: DatabaseConfig): readonly string[] {
+  if (config.tool === "redis") {
+    const { bin, kind = "redis" } = config.options;
+    return [bin === undefined ? `${kind}-cli` : join(bin, `${kind}-cli`)];
+  }
+  const { bin, database } = config.options;
   const names = ["psql", "pg_dump", "pg_restore", ...(database === undefined ? ["pg_dumpall"] : [])];
   return names.map((name) => bin === undefined ? name : join(bin, name));
 }

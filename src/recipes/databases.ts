@@ -6,3 +6,4 @@
  */
 export { postgres, type PostgresOptions } from "./databases/postgres.ts";
 export type { PostgresServer } from "./databases/postgres_server.ts";
+export { redis, type RedisOptions } from "./databases/redis.ts";

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { label } from "../../bytes.ts";
+import { label, toBytes } from "../../bytes.ts";
 import { record } from "../../collect/command.ts";
 import { extract } from "../../collect/extract.ts";
 import { keep, pour } from "../../collect/feed.ts";
@@ -13,7 +13,7 @@ import { fileEntry } from "../../collect/jetstream/entries.ts";
 import { type Spool, spooled } from "../../collect/spool.ts";
 import { stoppable } from "../../collect/stoppable.ts";
 import { IntegrityError, NotFoundError } from "../../errors.ts";
-import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../../stage.ts";
+import type { Bytes, Context, Entry, FactSheet, Files, Stage, U8 } from "../../stage.ts";
 import type { Call } from "./programs.ts";
 
 /** What the receipt says of a server: versions, numbers. */
@@ -23,8 +23,8 @@ export type Facts = Readonly<Record<string, unknown>>;
 export interface Dump extends Call {
   /** Stored path. */
   readonly path: string;
-  /** Throws unless the output is whole: an exit code alone does not prove it. */
-  readonly check: (output: Spool, signal: AbortSignal) => Promise<void>;
+  /** Throws unless the output is whole: an exit code alone does not prove it. Gives the bytes of it that are the dump; not given: all. */
+  readonly check: (output: Spool, signal: AbortSignal) => Promise<number | void>;
 }
 
 /** A dump that is about to go back. */
@@ -81,10 +81,10 @@ function collect(database: Database, context: Context): Files {
     for (const { path, argv, env, check } of asked.list) {
       using kept = spooled(`"${path}"`, spoolDir);
       await record(argv, { path, env }, signal, kept, context);
-      await check(kept, signal);
-      bytes += kept.size();
-      const body = (): Bytes => label(tool, kept.read());
-      yield { ...fileEntry(path, cutAt), mode: 0o600, bytes: kept.size(), body };
+      const size = await check(kept, signal) ?? kept.size();
+      bytes += size;
+      const body = (): Bytes => label(tool, toBytes(() => upTo(size, kept.read())));
+      yield { ...fileEntry(path, cutAt), mode: 0o600, bytes: size, body };
     }
     facts = { ...asked.facts, bytes };
   }
@@ -97,6 +97,14 @@ function collect(database: Database, context: Context): Files {
       return { sources: [{ tool, cutAt: cutAt.toISOString(), facts }], stages: [] };
     },
   };
+}
+
+async function* upTo(size: number, bytes: Bytes): AsyncGenerator<U8, void, undefined> {
+  let left = size;
+  for await (const chunk of bytes) {
+    if (left > 0) yield chunk.subarray(0, left);
+    left -= chunk.length;
+  }
 }
 
 async function restore(database: Database, stored: Files, context: Context): Promise<void> {
