@@ -97,6 +97,16 @@ judged("rclone() stores what rclone itself reads, and reads what it stores", ["r
   assert.deepEqual(await keysOf(store), ["f/a b\u00e9.tar"]);
 });
 
+judged("rclone() says why first, and what rclone notes in passing not at all", ["rclone"], async () => {
+  using dir = scratch();
+  const config = dir.join("none.conf"); // rclone has a notice for each call without its file
+  const text = await sentence(
+    rclone(dir.join("store"), { flags: ["--config", config] }).put("app", noise(1)),
+  );
+  assert.match(text, /"rclone" ended with exit code 3: \S+ \S+ ERROR : .*directory not found/);
+  assert.doesNotMatch(text, /NOTICE/);
+});
+
 Deno.test("command() refuses lists that cannot work", () => {
   const good = verbs("/");
   const wrong: readonly Partial<CommandStoreOptions>[] = [

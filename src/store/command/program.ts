@@ -185,6 +185,8 @@ async function within<T>(work: Promise<T>, ms: number, late: () => Error): Promi
 function clean(text: string, secrets: Readonly<Record<string, string>>): string {
   let cleaned = text;
   for (const secret of Object.values(secrets)) if (secret !== "") cleaned = cleaned.replaceAll(secret, "...");
+  // What rclone notes in passing would stand before the reason.
+  const telling = cleaned.replaceAll(/(?<=^|: )\S+ \S+ NOTICE: .*\n/gm, "");
   // deno-lint-ignore no-control-regex -- control characters are what it looks for
-  return cleaned.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "?");
+  return telling.replaceAll(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, "?");
 }
