@@ -137,7 +137,8 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else if (source.tool === "postgres" || source.tool === "redis") {
       for (const program of databasePrograms(source)) permissions.run.add(program);
-      permissions.env.add("PGCONNECT_TIMEOUT");
+      if (source.tool === "postgres") permissions.env.add("PGCONNECT_TIMEOUT");
+      else if (source.options.passwordFile !== undefined) permissions.read.add(source.options.passwordFile);
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else if (source.tool === "chio") {
       for (const path of chioPaths(source)) permissions.read.add(path);

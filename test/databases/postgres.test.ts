@@ -280,11 +280,11 @@ judged(
     server.sql("postgres", "CREATE DATABASE app");
     server.sql("app", TABLES);
     const { port } = server.options;
-    for (const name of ["home", "work"]) fs.mkdirSync(dir.join(name));
+    for (const name of ["home", "work", "work/spool"]) fs.mkdirSync(dir.join(name));
     const passfile = (password: string): void =>
       fs.writeFileSync(dir.join("work/pgpass"), `127.0.0.1:*:*:admin:${password}\n`, { mode: 0o600 });
     const source =
-      `{ postgres = { database = "app", host = "127.0.0.1", port = ${port}, user = "admin", passfile = "pgpass", bin = "${BIN}" } }`;
+      `{ postgres = { database = "app", host = "127.0.0.1", port = ${port}, user = "admin", passfile = "pgpass", spoolDir = "spool", bin = "${BIN}" } }`;
     fs.writeFileSync(
       dir.join("work/backup.toml"),
       `[plan.db]\ncollect = ${source}\nencrypt = "plaintext"\nupload = { to = "./backups" }\n`,

@@ -181,10 +181,11 @@ judged("a plan of a configuration backs up Redis with the printed permissions al
   using dir = scratch();
   fs.chmodSync(dir.path, 0o755);
   await using server = await started(userFolder(dir.join("data")));
-  for (const name of ["home", "work"]) fs.mkdirSync(dir.join(name));
+  for (const name of ["home", "work", "work/spool"]) fs.mkdirSync(dir.join(name));
   const password = (text: string): void =>
     fs.writeFileSync(dir.join("work/password"), `${text}\n`, { mode: 0o600 });
-  const source = `{ redis = { port = ${server.options.port}, passwordFile = "password" } }`;
+  const source =
+    `{ redis = { port = ${server.options.port}, passwordFile = "password", spoolDir = "spool" } }`;
   fs.writeFileSync(
     dir.join("work/backup.toml"),
     `[plan.db]\ncollect = ${source}\nencrypt = "plaintext"\nupload = { to = "./backups" }\n`,
