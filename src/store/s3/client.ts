@@ -37,9 +37,9 @@ export type Request<T> = (client: Sdk.S3Client, sdk: typeof Sdk, signal: AbortSi
 
 /** Makes a bucket; nothing is loaded or sent yet. */
 export function bucketOf(settings: Settings, url: string): Bucket {
-  const { bucket, prefix, endpoint, region } = settings;
+  const { bucket, prefix, endpoint, region, profile } = settings;
   const host = endpoint === undefined ? `s3.${region ?? "..."}.amazonaws.com` : new URL(endpoint).host;
-  const place: Place = { url, bucket, region, host };
+  const place: Place = { url, bucket, region, profile, host };
   let loading: Promise<{ client: Sdk.S3Client; sdk: typeof Sdk }> | undefined;
   let reached = false;
   return {

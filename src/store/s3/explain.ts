@@ -22,6 +22,8 @@ export interface Place {
   readonly bucket: string;
   /** The region asked for, where it was said. */
   readonly region: string | undefined;
+  /** The profile asked for, where one was named in the options. */
+  readonly profile: string | undefined;
   /** The host that was spoken to. */
   readonly host: string;
 }
@@ -120,7 +122,7 @@ function isOurs(error: unknown): error is Error {
 }
 
 /** Nothing came back: credentials, name, network, TLS. */
-function silence({ code, text }: Failure, { host }: Place): string | undefined {
+function silence({ code, text }: Failure, { host, profile }: Place): string | undefined {
   const all = `${code} ${text}`;
   if (/stall|no answer for/i.test(all)) {
     return `${host} gave ${text}. Look at the network and the server, and run again`;
@@ -139,6 +141,9 @@ function silence({ code, text }: Failure, { host }: Place): string | undefined {
     return "the region is not known. Give `region` (in a URL: ?region=eu-central-1), or set AWS_REGION";
   }
   if (/credential|token provider|sso|profile|could not load/i.test(all)) {
+    if (profile !== undefined) {
+      return `there are no keys of the profile "${profile}": ${text}. Look at ~/.aws/config and ~/.aws/credentials of the user who runs this`;
+    }
     return `there are no keys: ${text}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, name a profile, or give \`credentials\``;
   }
   if (NETWORK.test(all)) {
