@@ -23,7 +23,7 @@ import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
 import { chattoCollector } from "./recipes/chatto/collector.ts";
 import { chioCollector } from "./recipes/chio/plans.ts";
-import { postgres, redis } from "./recipes/databases.ts";
+import { mariadb, postgres, redis } from "./recipes/databases.ts";
 import type { Archive, Files, Sealed, Stage } from "./stage.ts";
 import { upload } from "./upload/mod.ts";
 
@@ -117,6 +117,7 @@ function source(config: SourceConfig, path: KeyPath, at: At, folder: string): St
   }
   if (config.tool === "chio") return at([...path, "chio"], () => chioCollector(config));
   if (config.tool === "postgres") return at([...path, "postgres"], () => postgres(config.options));
+  if (config.tool === "mariadb") return at([...path, "mariadb"], () => mariadb(config.options));
   if (config.tool === "redis") {
     const { passwordFile, ...options } = config.options;
     const password = passwordFile === undefined ? undefined : () => readPassphrase(passwordFile);

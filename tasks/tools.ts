@@ -27,6 +27,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   "gpg": "gnupg",
   "gzip": "gzip",
   "jq": "jq",
+  "mariadb-dump": "mariadb-client",
+  "/usr/sbin/mariadbd": "mariadb-server",
   "minisign": "minisign",
   "npx": "npm",
   "openssl": "openssl",

@@ -79,6 +79,7 @@ function subject(config: SourceConfig): string {
       return `${config.surface} ${chioPaths(config).filter((path) => !/-(?:wal|shm)$/.test(path)).join(" ")}`;
     case "postgres":
     case "redis":
+    case "mariadb":
       return "";
     default:
       return Object.values(config.tool === "files" ? config.roots : config.databases).join(" ");

@@ -5,7 +5,7 @@
  */
 import * as v from "valibot";
 import { type ChioConfig, chioSchema } from "./chio.ts";
-import { type DatabaseConfig, postgresSchema, redisSchema } from "./databases.ts";
+import { type DatabaseConfig, mariadbSchema, postgresSchema, redisSchema } from "./databases.ts";
 import { type ChattoConfig, chattoSchema, type JetStreamConfig, jetstreamSchema } from "./nats.ts";
 import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
 import { kindOf, suggest } from "./words.ts";
@@ -84,6 +84,7 @@ const SOURCES: readonly string[] = [
   "chio",
   "postgres",
   "redis",
+  "mariadb",
 ];
 
 /** The schema of `collect` with paths read by `path`. */
@@ -119,6 +120,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
   const chio = chioSchema(path);
   const postgres = postgresSchema(path);
   const redis = redisSchema(path);
+  const mariadb = mariadbSchema(path);
   return v.lazy((input): v.GenericSchema<unknown, SourceConfig> => {
     if (!isTable(input)) {
       return refuse(`must be a table such as { files = ["/srv/app"] }, not ${kindOf(input)}`);
@@ -135,6 +137,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
     if (sources[0] === "chio") return chio;
     if (sources[0] === "postgres") return postgres;
     if (sources[0] === "redis") return redis;
+    if (sources[0] === "mariadb") return mariadb;
     const key = Object.keys(input)[0] ?? "";
     return refuse(
       sources[0] === "group"

@@ -1,5 +1,5 @@
 /**
- * The shape of `collect = { postgres = ... }` and `{ redis = ... }`, and what such a plan may run.
+ * The shape of `collect = { postgres = ... }`, `{ redis = ... }` and `{ mariadb = ... }`, and what such a plan may run.
  *
  * @module
  */
@@ -7,8 +7,26 @@ import { join } from "node:path";
 import * as v from "valibot";
 import { flag, mustBe, number, table, text } from "./shape.ts";
 
-/** `collect = { postgres = { ... } }` or `collect = { redis = { ... } }` */
-export type DatabaseConfig = PostgresConfig | RedisConfig;
+/** `collect = { postgres = { ... } }`, `{ redis = { ... } }` or `{ mariadb = { ... } }` */
+export type DatabaseConfig = PostgresConfig | RedisConfig | MariadbConfig;
+
+/** `collect = { mariadb = { ... } }` */
+export interface MariadbConfig {
+  /** Which one. */
+  readonly tool: "mariadb";
+  /** Its options. */
+  readonly options: {
+    readonly database?: string | undefined;
+    readonly host?: string | undefined;
+    readonly port?: number | undefined;
+    readonly socket?: string | undefined;
+    readonly user?: string | undefined;
+    readonly defaultsFile?: string | undefined;
+    readonly kind?: "mariadb" | "mysql" | undefined;
+    readonly bin?: string | undefined;
+    readonly spoolDir?: string | undefined;
+  };
+}
 
 /** `collect = { redis = { ... } }` */
 export interface RedisConfig {
@@ -88,11 +106,37 @@ export function redisSchema(
   );
 }
 
+/** The schema of `collect = { mariadb = ... }` with paths read by `path`. */
+export function mariadbSchema(
+  path: v.GenericSchema<string, string>,
+): v.GenericSchema<unknown, DatabaseConfig> {
+  const options = table({
+    database: v.optional(text),
+    host: v.optional(text),
+    port: v.optional(number),
+    socket: v.optional(path),
+    user: v.optional(text),
+    defaultsFile: v.optional(path),
+    kind: v.optional(v.picklist(["mariadb", "mysql"], mustBe('"mariadb" or "mysql"'))),
+    bin: v.optional(path),
+    spoolDir: v.optional(path),
+  });
+  return v.pipe(
+    table({ mariadb: options }),
+    v.transform(({ mariadb }): DatabaseConfig => ({ tool: "mariadb", options: mariadb })),
+  );
+}
+
 /** The programs that a backup runs. Files and sockets are theirs to open, but for `passwordFile`. */
 export function databasePrograms(config: DatabaseConfig): readonly string[] {
   if (config.tool === "redis") {
     const { bin, kind = "redis" } = config.options;
     return [bin === undefined ? `${kind}-cli` : join(bin, `${kind}-cli`)];
+  }
+  if (config.tool === "mariadb") {
+    const { bin, kind = "mariadb" } = config.options;
+    const names = kind === "mariadb" ? ["mariadb", "mariadb-dump"] : ["mysql", "mysqldump"];
+    return names.map((name) => bin === undefined ? name : join(bin, name));
   }
   const { bin, database } = config.options;
   const names = ["psql", "pg_dump", "pg_restore", ...(database === undefined ? ["pg_dumpall"] : [])];

@@ -7,3 +7,4 @@
 export { postgres, type PostgresOptions } from "./databases/postgres.ts";
 export type { PostgresServer } from "./databases/postgres_server.ts";
 export { redis, type RedisOptions } from "./databases/redis.ts";
+export { mariadb, type MariadbOptions } from "./databases/mariadb.ts";

@@ -57,7 +57,8 @@ export async function query(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const argv = [programIn(server.bin, "psql"), "-XAtq", "--no-password", "-v", "ON_ERROR_STOP=1", "-c", sql];
-  const answer = await ask(failed, { argv, env: await postgresEnv(server, database) }, signal);
+  const env = { ...await postgresEnv(server, database), PGCLIENTENCODING: "UTF8" };
+  const answer = await ask(failed, { argv, env }, signal);
   return answer === "" ? [] : answer.split("\n");
 }
 
