@@ -37,6 +37,13 @@ export interface AdHocArgs {
 /** The plan. Its key is made, and its passphrase asked for, only when the plan's turn comes. */
 export function adHoc(args: AdHocArgs, cli: Cli): Choice {
   if (args.paths.length === 0) {
+    const own = args.to.length > 0 ? "--to" : args.name !== undefined ? "--name" : undefined;
+    if (own !== undefined) {
+      throw new ConfigError(
+        `Cannot back up: ${own} is for the backup of a PATH, and none is named. Pass one, or leave out ${own}: a configuration's plan ` +
+          "says it itself",
+      );
+    }
     throw new ConfigError(
       "Cannot back up: nothing is named. Pass a PATH, or --config FILE, or put a backup.toml into this folder",
     );

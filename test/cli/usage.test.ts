@@ -45,6 +45,12 @@ const COMMANDS: readonly Command[] = [
 const TABLE: readonly (readonly [task: string, args: readonly string[], code: number, err: RegExp])[] = [
   [
     "backup",
+    ["--to", "x"],
+    2,
+    /--to is for the backup of a PATH, and none is named\. Pass one, or leave out --to/,
+  ],
+  [
+    "backup",
     [],
     2,
     /nothing is named\. Pass a PATH, or --config FILE, or put a backup\.toml into this folder/,
