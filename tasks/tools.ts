@@ -22,7 +22,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "age-keygen": "age",
   "bash": "bash",
   "borg": "borgbackup",
-  "pg_dump": "postgresql",
+  "pg_createcluster": "postgresql",
   "bsdtar": "libarchive-tools",
   "gpg": "gnupg",
   "gzip": "gzip",

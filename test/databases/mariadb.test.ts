@@ -6,8 +6,7 @@ import { backup, databases, encrypt, restore, store } from "../../mod.ts";
 import type { Entry, Files } from "../../src/stage.ts";
 import { bareEnv, run } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
-import { freePort } from "../store/s3_server.ts";
-import { asUser, planOver, type Running, serve, until, userFolder, works } from "./support.ts";
+import { asUser, onFreePort, planOver, type Running, serve, until, userFolder, works } from "./support.ts";
 
 const TOOLS = ["/usr/sbin/mariadbd", "mariadb", "mariadb-dump", "mariadb-install-db", "setpriv"];
 const PASSWORD = "pass-word-1";
@@ -39,8 +38,10 @@ function initialised(dir: Folder, name: string): string {
   return data;
 }
 
-async function started(dir: Folder, data: string): Promise<Server> {
-  const port = freePort();
+const started = (dir: Folder, data: string): Promise<Server> =>
+  onFreePort((port) => startedOn(port, dir, data));
+
+async function startedOn(port: number, dir: Folder, data: string): Promise<Server> {
   const cnf = (name: string, password: string): string => {
     fs.writeFileSync(dir.join(name), `[client]\npassword=${password}\n`, { mode: 0o600 });
     return dir.join(name);

@@ -6,8 +6,17 @@ import { backup, databases, encrypt, restore, store } from "../../mod.ts";
 import type { Entry, Files } from "../../src/stage.ts";
 import { bareEnv, run } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
-import { freePort } from "../store/s3_server.ts";
-import { asUser, planOver, postgresBin, type Running, serve, until, userFolder, works } from "./support.ts";
+import {
+  asUser,
+  onFreePort,
+  planOver,
+  postgresBin,
+  type Running,
+  serve,
+  until,
+  userFolder,
+  works,
+} from "./support.ts";
 
 const BIN = postgresBin();
 const TOOLS = [`${BIN}/postgres`, `${BIN}/pg_dump`, "setpriv"];
@@ -33,8 +42,9 @@ function initialised(dir: Folder, name: string): string {
   return data;
 }
 
-async function started(data: string): Promise<Server> {
-  const port = freePort();
+const started = (data: string): Promise<Server> => onFreePort((port) => startedOn(port, data));
+
+async function startedOn(port: number, data: string): Promise<Server> {
   const settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"];
   const args = ["-D", data, "-p", String(port), ...settings.flatMap((one) => ["-c", one])];
   const ready = (): boolean => works(`${BIN}/pg_isready`, ["-h", "127.0.0.1", "-p", String(port)]);

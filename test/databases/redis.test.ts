@@ -7,7 +7,7 @@ import type { Files } from "../../src/stage.ts";
 import { bareEnv, run } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import { freePort } from "../store/s3_server.ts";
-import { planOver, type Running, serve, until, userFolder, works } from "./support.ts";
+import { onFreePort, planOver, type Running, serve, until, userFolder, works } from "./support.ts";
 
 const TOOLS = ["redis-server", "redis-cli", "redis-check-rdb", "setpriv"];
 const PASSWORD = "pass-word-1";
@@ -19,8 +19,9 @@ interface Server extends Running {
   readonly env: Record<string, string>;
 }
 
-async function started(data: string): Promise<Server> {
-  const port = freePort();
+const started = (data: string): Promise<Server> => onFreePort((port) => startedOn(port, data));
+
+async function startedOn(port: number, data: string): Promise<Server> {
   const env = { ...Deno.env.toObject(), REDISCLI_AUTH: PASSWORD };
   const args = [
     "--port",

@@ -2,6 +2,7 @@
 import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, chownSync, existsSync, readdirSync } from "node:fs";
 import { archive, encrypt, pipeline, sign, upload } from "../../mod.ts";
+import { freePort } from "../store/s3_server.ts";
 import type { Plan } from "../../src/find.ts";
 import type { Files, Stage, Store } from "../../src/stage.ts";
 
@@ -57,6 +58,17 @@ export async function serve(argv: readonly string[], answers: () => boolean): Pr
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   return { kill: () => kill("SIGQUIT"), [Symbol.asyncDispose]: () => kill("SIGQUIT") };
+}
+
+/** Starts a server on a free port; on another one when the first is taken meanwhile. */
+export async function onFreePort<T>(start: (port: number) => Promise<T>): Promise<T> {
+  for (let left = 3;; left--) {
+    try {
+      return await start(freePort());
+    } catch (error) {
+      if (left === 1) throw error;
+    }
+  }
 }
 
 /** Whether a program ends well. */
