@@ -97,7 +97,7 @@ export async function main(definition: Command, argv: readonly string[]): Promis
     // What a crash left of a restore is taken back by whichever command comes next.
     const { state, log } = cli.runOptions(true);
     await recover({ state, log });
-    await startStopped(log);
+    await startStopped({ warn: log.warn, info: say });
     return await definition.run(parsed.values, cli);
   } catch (error) {
     return cli.fail(error);
