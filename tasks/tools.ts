@@ -45,6 +45,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "/usr/sbin/sshd": "openssh-server",
   "sq": "sq",
   "sqlite3": "sqlite3",
+  "strace": "strace",
   "systemd-analyze": "systemd",
   "tar": "tar",
   "tmux": "tmux",
