@@ -66,7 +66,7 @@ Deno.test("simulate() sees a complete backup that is lost", async () => {
   assert.ok(whats.some((what) => /was complete, and .* cannot be read/.test(what)), whats.join("\n"));
 });
 
-Deno.test("simulate() sees a lease that is not let go, and a run that does not end", async () => {
+Deno.test("simulate() sees a lease that is not let go", async () => {
   using dir = small();
   const sticky = (): Store => {
     const inner = store.memory();
@@ -76,17 +76,6 @@ Deno.test("simulate() sees a lease that is not let go, and a run that does not e
   assert.deepEqual(held.violations.map(({ during, what }) => `${during}: ${what}`), [
     "at the end: the lease was left behind",
   ]);
-  const gate = Promise.withResolvers<void>();
-  const inner = store.memory();
-  const stuck = await simulate(planOf(dir.path), {
-    runs: 1,
-    faults: [],
-    deadlineMs: 300,
-    store: () => faulty(inner, [{ on: "put", key: /\.sha256$/, how: "stall", until: gate.promise }]),
-  });
-  gate.resolve(); // what hangs may end now, and lets its lease go
-  while (await inner.head("app.lease")) await new Promise((resolve) => setTimeout(resolve, 10));
-  assert.match(stuck.violations[0]!.what, /has not ended after 300 ms/);
 });
 
 Deno.test("simulate() with a seed of a violation shows it again", async () => {
@@ -108,4 +97,24 @@ Deno.test("simulate() refuses faults it does not know, and plans that store noth
   );
   const none = pipeline(collect.files(dir.path)) as unknown as Plan;
   await assert.rejects(simulate(none), TypeError);
+});
+
+// The last of all, and without the check for leaks: the run that hangs goes on after the report, and lets go in its own time.
+Deno.test({
+  name: "simulate() sees a run that does not end",
+  sanitizeResources: false,
+  fn: async () => {
+    using dir = small();
+    const gate = Promise.withResolvers<void>();
+    const inner = store.memory();
+    const stuck = await simulate(planOf(dir.path), {
+      runs: 1,
+      faults: [],
+      deadlineMs: 300,
+      store: () => faulty(inner, [{ on: "put", key: /\.sha256$/, how: "stall", until: gate.promise }]),
+    });
+    gate.resolve(); // what hangs may end now, and lets its lease go
+    while (await inner.head("app.lease")) await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.match(stuck.violations[0]!.what, /has not ended after 300 ms/);
+  },
 });
