@@ -69,6 +69,7 @@ async function turn(
   clean("out", "into", "cache", "state"); // a state that remembers backups which are gone would be a finding
   if (contender.prepare !== undefined) await run(contender.prepare, env);
   execFileSync("sync");
+  warm(source.path); // each time: what nobody reads for a while is put out of the cache, and whoever comes next would pay
   backup.push(await run(contender.backup, env));
   storedBytes.push(measureFolder(join(WORK, "out")).bytes);
   if (contender.restore === undefined) return;
@@ -86,7 +87,6 @@ async function turn(
 async function compare(source: Corpus, here: readonly Contender[], runs: number): Promise<readonly Runs[]> {
   const env = { ...surroundings(WORK, CHECKOUT), SRC: source.path };
   const all = here.map((contender): Runs => ({ contender, backup: [], restore: [], storedBytes: [] }));
-  warm(source.path);
   for (let round = 0; round < runs; round++) {
     for (let i = 0; i < all.length; i++) {
       const runs = all[(i + round) % all.length]!;
