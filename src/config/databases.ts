@@ -5,64 +5,17 @@
  */
 import { join } from "node:path";
 import * as v from "valibot";
+import type { MariadbOptions, PostgresOptions, RedisOptions } from "../recipes/databases.ts";
 import { flag, mustBe, number, table, text } from "./shape.ts";
 
 /** `collect = { postgres = { ... } }`, `{ redis = { ... } }` or `{ mariadb = { ... } }` */
-export type DatabaseConfig = PostgresConfig | RedisConfig | MariadbConfig;
-
-/** `collect = { mariadb = { ... } }` */
-export interface MariadbConfig {
-  /** Which one. */
-  readonly tool: "mariadb";
-  /** Its options. */
-  readonly options: {
-    readonly database?: string | undefined;
-    readonly host?: string | undefined;
-    readonly port?: number | undefined;
-    readonly socket?: string | undefined;
-    readonly user?: string | undefined;
-    readonly defaultsFile?: string | undefined;
-    readonly kind?: "mariadb" | "mysql" | undefined;
-    readonly bin?: string | undefined;
-    readonly spoolDir?: string | undefined;
-  };
-}
-
-/** `collect = { redis = { ... } }` */
-export interface RedisConfig {
-  /** Which one. */
-  readonly tool: "redis";
-  /** Its options. */
-  readonly options: {
-    readonly host?: string | undefined;
-    readonly port?: number | undefined;
-    readonly socket?: string | undefined;
-    readonly user?: string | undefined;
-    readonly passwordFile?: string | undefined;
-    readonly tls?: boolean | undefined;
-    readonly kind?: "redis" | "valkey" | undefined;
-    readonly bin?: string | undefined;
-    readonly file?: string | undefined;
-    readonly spoolDir?: string | undefined;
-  };
-}
-
-/** `collect = { postgres = { ... } }` */
-export interface PostgresConfig {
-  /** Which one. */
-  readonly tool: "postgres";
-  /** Its options. */
-  readonly options: {
-    readonly database?: string | undefined;
-    readonly host?: string | undefined;
-    readonly port?: number | undefined;
-    readonly user?: string | undefined;
-    readonly passfile?: string | undefined;
-    readonly bin?: string | undefined;
-    readonly rolePasswords?: boolean | undefined;
-    readonly spoolDir?: string | undefined;
-  };
-}
+export type DatabaseConfig =
+  | { readonly tool: "postgres"; readonly options: Omit<PostgresOptions, "password"> }
+  | {
+    readonly tool: "redis";
+    readonly options: Omit<RedisOptions, "password"> & { readonly passwordFile?: string | undefined };
+  }
+  | { readonly tool: "mariadb"; readonly options: MariadbOptions };
 
 /** The schema of `collect = { postgres = ... }` with paths read by `path`. */
 export function postgresSchema(
