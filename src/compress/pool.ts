@@ -21,10 +21,12 @@ export interface Pool {
   readonly close: () => void;
 }
 
-/** For tests: how many workers, from how many bytes on, from which module. */
+/** For tests: how many workers, on how many cores, from how many bytes on, from which module. */
 export interface PoolOptions {
   /** Most workers. Default: one per core, at most 4; none on a single core. */
   readonly workers?: number | undefined;
+  /** Cores. Default: those of the machine; with `workers`, as many as it takes. */
+  readonly cores?: number | undefined;
   /** Bytes (the larger of both sides of a job) that start the first worker. Default 2 MiB. */
   readonly inlineBytes?: number | undefined;
   /** All jobs wait for a worker that is starting, instead of a few. Default false. */
@@ -57,7 +59,7 @@ interface Hand {
 export function createPool(options: PoolOptions = {}): Pool {
   const { inlineBytes = 2 * 1024 * 1024, url = new URL("./worker.ts", import.meta.url) } = options;
   const size = options.workers ?? defaultWorkers();
-  const cores = options.workers === undefined ? navigator.hardwareConcurrency : Infinity;
+  const cores = options.cores ?? (options.workers === undefined ? navigator.hardwareConcurrency : Infinity);
   const hands: Hand[] = [];
   let state: "inline" | "workers" | "closed" = "inline";
   let seen = 0;

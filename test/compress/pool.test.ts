@@ -29,6 +29,53 @@ Deno.test("a pool starts no worker for small data", async () => {
   pool.close();
 });
 
+/** Answers its first job, and then none: it is there, and busy. */
+const BUSY = new URL(
+  `data:text/javascript,${
+    encodeURIComponent(`
+      let jobs = 0;
+      self.onmessage = ({ data }) => {
+        if (++jobs === 1) self.postMessage({ bytes: data.bytes, spent: new ArrayBuffer(0) });
+      };
+      self.postMessage({ ready: true });
+    `)
+  }`,
+);
+
+/** How many workers are started for so many jobs, of which each took `madeMs` to make. */
+async function workersFor(jobs: number, cores: number | undefined, madeMs: number): Promise<number> {
+  const Real = globalThis.Worker;
+  let started = 0;
+  globalThis.Worker = class extends Real {
+    constructor(...args: ConstructorParameters<typeof Real>) {
+      super(...args);
+      started++;
+    }
+  };
+  const pool = createPool({ workers: 2, cores, inlineBytes: 0, awaitStart: true, url: BUSY });
+  const results: Promise<unknown>[] = [];
+  try {
+    await pool.run(job(lines(100)), madeMs);
+    for (let i = 0; i < jobs; i++) {
+      results.push(pool.run(job(lines(100)), madeMs).catch(() => "closed"));
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    return started;
+  } finally {
+    globalThis.Worker = Real;
+    pool.close();
+    await Promise.all(results);
+  }
+}
+
+Deno.test("a pool starts a second worker under lasting pressure, and where it has a core", async () => {
+  assert.equal(await workersFor(5, undefined, 0), 1);
+  assert.equal(await workersFor(6, undefined, 0), 2);
+  assert.equal(await workersFor(6, 2, 0), 2);
+  assert.equal(await workersFor(20, 2, 60_000), 1);
+  assert.equal(await workersFor(6, 3, 60_000), 2);
+});
+
 Deno.test("inOrder() ends the generator it reads from, and gives results in order", async () => {
   let ended = false;
   async function* units(): AsyncGenerator<Unit> {
