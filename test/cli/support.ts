@@ -42,6 +42,22 @@ export function start(user: User, task: string, args: readonly string[], stdin =
   }).spawn();
 }
 
+/** Runs the line that `config --permissions` prints for a plan: the backup, with these permissions and no more. */
+export async function runPrinted(user: User, plan: string): Promise<Ran> {
+  const printed = await run(user, "config", ["--plan", plan, "--permissions"]);
+  if (printed.code !== 0) return printed;
+  const child = new Deno.Command("/bin/sh", {
+    args: ["-c", printed.out.trim().replace(/^deno /, `'${Deno.execPath()}' `)],
+    cwd: user.cwd,
+    clearEnv: true,
+    env: bareEnv(user),
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  return await ended(child);
+}
+
 /** Runs a task to its end; `input` is its standard input. */
 export async function run(user: User, task: string, args: readonly string[], input?: string): Promise<Ran> {
   const child = start(user, task, args, input !== undefined);

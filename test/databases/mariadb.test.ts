@@ -4,7 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { backup, databases, encrypt, restore, store } from "../../mod.ts";
 import type { Entry, Files } from "../../src/stage.ts";
-import { bareEnv, run } from "../cli/support.ts";
+import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import { asUser, onFreePort, planOver, type Running, serve, until, userFolder, works } from "./support.ts";
 
@@ -229,16 +229,8 @@ judged("a plan of a configuration backs up MariaDB with the printed permissions 
   const refused = await run(user, "backup", ["--plan", "db"]);
   assert.equal(refused.code, 1, refused.err);
   write("my.cnf");
-  const printed = await run(user, "config", ["--plan", "db", "--permissions"]);
-  assert.equal(printed.code, 0, printed.err);
-  const { code, stderr } = await new Deno.Command("/bin/sh", {
-    args: ["-c", printed.out.trim().replace(/^deno /, `'${Deno.execPath()}' `)],
-    cwd: user.cwd,
-    clearEnv: true,
-    env: bareEnv(user),
-    stdin: "null",
-  }).output();
-  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  const made = await runPrinted(user, "db");
+  assert.equal(made.code, 0, made.err);
   server.sql("DROP DATABASE `app é`");
   const back = await run(user, "restore", ["latest", "--plan", "db", "--in-place"]);
   assert.equal(back.code, 0, back.err);

@@ -4,7 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { backup, databases, encrypt, restore, store } from "../../mod.ts";
 import type { Entry, Files } from "../../src/stage.ts";
-import { bareEnv, run } from "../cli/support.ts";
+import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import {
   asUser,
@@ -310,17 +310,8 @@ judged(
     );
 
     passfile(PASSWORD);
-    const printed = await run(user, "config", ["--plan", "db", "--permissions"]);
-    assert.equal(printed.code, 0, printed.err);
-    const deno = printed.out.trim().replace(/^deno /, `'${Deno.execPath()}' `);
-    const { code, stderr } = await new Deno.Command("/bin/sh", {
-      args: ["-c", deno],
-      cwd: user.cwd,
-      clearEnv: true,
-      env: bareEnv(user),
-      stdin: "null",
-    }).output();
-    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    const made = await runPrinted(user, "db");
+    assert.equal(made.code, 0, made.err);
     server.sql("postgres", "DROP DATABASE app");
     const back = await run(user, "restore", ["latest", "--plan", "db", "--in-place"]);
     assert.equal(back.code, 0, back.err);

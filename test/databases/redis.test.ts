@@ -4,7 +4,7 @@ import { execFileSync, spawn } from "node:child_process";
 import * as fs from "node:fs";
 import { backup, databases, encrypt, restore, store } from "../../mod.ts";
 import type { Files } from "../../src/stage.ts";
-import { bareEnv, run } from "../cli/support.ts";
+import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import { freePort } from "../store/s3_server.ts";
 import { onFreePort, planOver, type Running, serve, until, userFolder, works } from "./support.ts";
@@ -196,16 +196,8 @@ judged("a plan of a configuration backs up Redis with the printed permissions al
   const refused = await run(user, "backup", ["--plan", "db"]);
   assert.equal(refused.code, 1, refused.err);
   password(PASSWORD);
-  const printed = await run(user, "config", ["--plan", "db", "--permissions"]);
-  assert.equal(printed.code, 0, printed.err);
-  const { code, stderr } = await new Deno.Command("/bin/sh", {
-    args: ["-c", printed.out.trim().replace(/^deno /, `'${Deno.execPath()}' `)],
-    cwd: user.cwd,
-    clearEnv: true,
-    env: bareEnv(user),
-    stdin: "null",
-  }).output();
-  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  const made = await runPrinted(user, "db");
+  assert.equal(made.code, 0, made.err);
   const back = await run(user, "restore", ["latest", "--plan", "db", "--into", "out"]);
   assert.equal(back.code, 0, back.err);
   execFileSync("redis-check-rdb", [dir.join("work/out/dump.rdb")], { stdio: "ignore" });
