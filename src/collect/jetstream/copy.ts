@@ -5,7 +5,7 @@
  * @module
  */
 import { messageOf } from "../../errors.ts";
-import { exactNumber, integerAt } from "../../nats/exact.ts";
+import { exactNumber, type ExactObject, integerAt, objectAt } from "../../nats/exact.ts";
 import { ApiError, type Link } from "../../nats/link.ts";
 import { spool } from "../spool.ts";
 import {
@@ -35,7 +35,8 @@ export async function copyMessages(
   try {
     const info = await link.api(`STREAM.INFO.${name}`);
     const cutAt = new Date();
-    const { config, state } = info as Record<"config" | "state", Snapshot["config"]>;
+    const config = objectAt(info, "config");
+    const state = objectAt(info, "state");
     const wanted = messageFilter(choice);
     let count = 0n;
     let first: bigint | undefined;
@@ -72,7 +73,7 @@ export async function copyMessages(
 async function* messagesOf(
   link: Link,
   name: string,
-  state: Snapshot["state"],
+  state: ExactObject,
   choice: MessageChoice,
   signal: AbortSignal,
 ): AsyncGenerator<Message, void, undefined> {
