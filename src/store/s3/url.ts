@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import type { S3Encryption, S3ObjectLock, S3Options } from "./options.ts";
+import { readParameters, truth } from "../parameters.ts";
 
 type Writable = { -readonly [K in keyof S3Options]: S3Options[K] };
 
@@ -40,21 +41,8 @@ export function optionsOf(location: string): S3Options {
     );
   }
   const options: Writable = { bucket: bucket!, prefix: decodeURIComponent(prefix) };
-  for (const [name, value] of new URLSearchParams(query)) {
-    const set = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
-    if (!set) {
-      throw new TypeError(
-        `the parameter "${name}" is not known. Use one of ${Object.keys(PARAMETERS).join(", ")}`,
-      );
-    }
-    set(options, value);
-  }
+  readParameters(query, PARAMETERS, options);
   return options;
-}
-
-function truth(value: string): boolean {
-  if (value === "true" || value === "false") return value === "true";
-  throw new TypeError(`"${value}" is neither "true" nor "false"`);
 }
 
 function encryption(value: string): S3Encryption {

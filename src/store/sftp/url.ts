@@ -5,6 +5,7 @@
  */
 import type { SftpOptions } from "./options.ts";
 import { readSecretFile } from "./login.ts";
+import { readParameters, truth } from "../parameters.ts";
 
 type Writable = { -readonly [K in keyof SftpOptions]: SftpOptions[K] };
 
@@ -38,15 +39,7 @@ export function optionsOf(location: string): SftpOptions {
     ...(user ? { user: decodeURIComponent(user) } : {}),
     ...(port === undefined ? {} : { port: Number(port) }),
   };
-  for (const [name, value] of new URLSearchParams(query)) {
-    const set = Object.hasOwn(PARAMETERS, name) ? PARAMETERS[name] : undefined;
-    if (!set) {
-      throw new TypeError(
-        `the parameter "${name}" is not known. Use one of ${Object.keys(PARAMETERS).join(", ")}`,
-      );
-    }
-    set(options, value);
-  }
+  readParameters(query, PARAMETERS, options);
   return options;
 }
 
@@ -71,9 +64,4 @@ function secretIn(name: string, file: string): () => Promise<string> {
     throw new TypeError(`\`${name}\` is the absolute path of a file`);
   }
   return () => readSecretFile(file);
-}
-
-function truth(value: string): boolean {
-  if (value === "true" || value === "false") return value === "true";
-  throw new TypeError(`"${value}" is neither "true" nor "false"`);
 }
