@@ -3,12 +3,13 @@
  *
  * @module
  */
+import { findBase } from "./base.ts";
 import { type Catalog, newestComplete, readCatalog, type ShelfState } from "./catalog.ts";
 import { IntegrityError, messageOf, NotFoundError } from "./errors.ts";
 import { readReceipt } from "./ledger.ts";
 import { requireFresh } from "./policy.ts";
 import { type BackupReceipt, decodeReceipt } from "./receipt.ts";
-import type { Context, Copy, Part, Pipeline, Sealed, Shelf, Store, Stored } from "./stage.ts";
+import type { Context, Copy, Files, Part, Pipeline, Sealed, Shelf, Store, Stored } from "./stage.ts";
 
 /** A whole plan: from a source to a store. */
 export type Plan = Pipeline<void, Stored>;
@@ -40,9 +41,33 @@ export async function undoFrom(
   let value: unknown = from;
   for (const stage of stages.slice(keep, last).reverse() as Part[]) {
     context.signal.throwIfAborted();
+    if (stage === stages[0] && from.kind === "stored") value = standing(plan, from, value as Files, context);
     value = await stage.undo(value, context);
   }
-  return value;
+  return keep === 1 && from.kind === "stored" ? standing(plan, from, value as Files, context) : value;
+}
+
+/**
+ * The files of a stored backup, with those of the backup it builds on within reach. Each archive of the chain may unfold to what its own
+ * receipt says, unless the request sets other bounds.
+ */
+export function standing(plan: Plan, stored: Stored, files: Files, context: Context): Files {
+  const { contents } = receiptOf(stored);
+  const { base } = contents;
+  if (base === null) return files;
+  const below = async (): Promise<Files> => {
+    const found = await findBase(stored, base);
+    const { limits } = context.want;
+    const own = receiptOf(found).contents;
+    const bounds = {
+      ...limits,
+      ...(limits.bytes === contents.bytes ? { bytes: own.bytes } : {}),
+      ...(limits.entries === contents.entries ? { entries: own.entries } : {}),
+    };
+    const want = { ...context.want, limits: bounds };
+    return await undoFrom(plan, found, { ...context, want }, 1) as Files;
+  };
+  return { ...files, below };
 }
 
 /** Finds a complete backup by its file name, or the newest, in every store that has it. */

@@ -4,8 +4,8 @@
  * @module
  */
 import { labelled } from "./bytes.ts";
-import type { Plan } from "./find.ts";
-import type { Body, Bytes, Context, Part, Stored, U8 } from "./stage.ts";
+import { type Plan, standing } from "./find.ts";
+import type { Body, Bytes, Context, Files, Part, Stored, U8 } from "./stage.ts";
 
 /**
  * Milliseconds of a drill's restore: "find" the backup and its receipt; "fetch" its bytes; "verify" signature, checksum and digest;
@@ -47,6 +47,7 @@ export async function undoTimed(plan: Plan, stored: Stored, context: Context): P
     context.signal.throwIfAborted();
     const own = { ms: 0 };
     const before = upstream;
+    if (stage === plan.stages[0]) value = standing(plan, stored, value as Files, context);
     ends.push(() => phases[phaseOf(stage)] += Math.max(0, own.ms - before.ms));
     value = timedCarrier(await timed(own, () => undo(stage, value, context)), own);
     upstream = own;

@@ -118,6 +118,11 @@ export interface FactSheet {
   readonly contents?: Contents | undefined;
   /** Public recipients the backup is encrypted to. */
   readonly recipients?: readonly string[] | undefined;
+  /**
+   * From a collector that stored only what has changed: the file name of the backup it builds on. The receipt names that one by the
+   * digest of its receipt (`contents.base`), in each target by its own.
+   */
+  readonly base?: string | undefined;
 }
 
 /** Gives the facts; throws before the last byte has been read. */
@@ -142,6 +147,11 @@ export interface Files {
   readonly index?: Body | undefined;
   /** Whether the entries come in path order (`comparePaths` of the archive folder): sorting them then needs no memory. */
   readonly ordered?: boolean | undefined;
+  /**
+   * On the way back, of an increment only: opens the backup it builds on, from the same store; that one has its own `below`. Each call
+   * reads anew. Throws IntegrityError where the base is gone or altered.
+   */
+  readonly below?: (() => Promise<Files>) | undefined;
 }
 
 /** What `Archive` and `Sealed` share: bytes with a suffix. */

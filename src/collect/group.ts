@@ -86,7 +86,9 @@ async function collect(list: readonly Member[], context: Context): Promise<Files
     entries: () => entriesOf(built, context),
     facts: (): FactSheet => {
       const sheets = built.map(([, files]) => files.facts());
+      const base = sheets.find(({ base }) => base !== undefined)?.base;
       return {
+        ...(base === undefined ? {} : { base }),
         sources: sheets.flatMap(({ sources }) => sources),
         stages: sheets.flatMap(({ stages }) => stages),
       };

@@ -6,6 +6,7 @@
  */
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
+import { baseDigest } from "../base.ts";
 import { readAll, text, utf8, watch } from "../bytes.ts";
 import { INDEX, INTENT } from "../catalog.ts";
 import { StoreError } from "../errors.ts";
@@ -30,7 +31,10 @@ export async function writeBackup(job: Job): Promise<void> {
     for (const target of targets) {
       await attempt(
         target,
-        () => commit(job, target, (parents) => makeReceipt(job, objects, facts, completedAt, parents)),
+        async () => {
+          const based = await onBase(job, target, facts);
+          await commit(job, target, (parents) => makeReceipt(job, objects, based, completedAt, parents));
+        },
       );
     }
     for (const target of targets) {
@@ -41,6 +45,12 @@ export async function writeBackup(job: Job): Promise<void> {
   } finally {
     for (const target of targets) if (target.error) await cleanUp(target);
   }
+}
+
+/** The facts with the base as this target's receipt names it. */
+async function onBase({ id, shelf }: Job, { store }: Target, facts: FactSheet): Promise<FactSheet> {
+  if (facts.base === undefined || !facts.contents) return facts;
+  return { ...facts, contents: { ...facts.contents, base: await baseDigest(store, shelf, facts.base, id) } };
 }
 
 /** Writes sidecars, index and RESTORE.txt, together: what takes time is waiting for the disk. Gives the index. */
