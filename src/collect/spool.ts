@@ -121,12 +121,14 @@ function sealedFile(what: string, dir: string): SealedFile {
   checkSpace(what, dir, SPOOL_MEMORY);
   const fd = openNameless(what, dir);
   const key = randomBytes(32);
+  // One buffer for all blocks: a new one each time is memory that waits for the collector.
+  const buffer = new Uint8Array(SEALED);
   let count = 0;
 
   function append(block: Uint8Array): void {
     checkSpace(what, dir, SEALED);
     const cipher = createCipheriv("chacha20-poly1305", key, nonce(count), { authTagLength: TAG });
-    const sealed = new Uint8Array(block.length + TAG);
+    const sealed = buffer.subarray(0, block.length + TAG);
     sealed.set(cipher.update(block));
     cipher.final();
     sealed.set(cipher.getAuthTag(), block.length);
@@ -135,7 +137,7 @@ function sealedFile(what: string, dir: string): SealedFile {
   }
 
   function at(index: number, length: number): U8 {
-    const sealed = new Uint8Array(length + TAG);
+    const sealed = buffer.subarray(0, length + TAG);
     for (let got = 0; got < sealed.length;) {
       const read = readSync(fd, sealed, got, sealed.length - got, index * SEALED + got);
       if (read === 0) {

@@ -20,7 +20,7 @@ Deno.test(`events: ${LOG * 4} events from ten peers, merged, deduplicated and so
     assert.deepEqual(facts, { events: LOG, duplicates: LOG * 3, conflicts: 0 });
     assert.equal(sorted, true);
     console.error(`${rate} events a second, peak ${Math.round(peak)} MiB`);
-    if (soak) assert.ok(peak < 320, `${peak} MiB`);
+    if (soak) assert.ok(peak < 256, `${peak} MiB`);
   } finally {
     peers.kill("SIGTERM");
     await peers.status;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { concat, formatBytes } from "../../bytes.ts";
+import { formatBytes } from "../../bytes.ts";
 import { messageOf } from "../../errors.ts";
 import type { U8 } from "../../stage.ts";
 import { follow } from "./follow.ts";
@@ -123,16 +123,35 @@ async function once(request: AskRequest, options: AskOptions): Promise<Answer> {
   }
 }
 
-async function readBody(response: Response, received: (bytes: number) => void): Promise<U8> {
-  const chunks: U8[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    if (size > LIMIT) throw new PeerError(`its answer is larger than ${formatBytes(LIMIT)}`, false);
-    chunks.push(chunk);
-    received(chunk.length);
+/** Reads into one buffer that grows: chunks, and their sum beside them, would wait for the collector as often as a page comes. */
+async function readBody({ body, headers }: Response, received: (bytes: number) => void): Promise<U8> {
+  const reader = body?.getReader({ mode: "byob" });
+  if (!reader) return new Uint8Array(0);
+  let bytes: U8 = new Uint8Array(firstSize(headers));
+  for (let size = 0;;) {
+    if (size === bytes.length) {
+      const wider = new Uint8Array(size * 2);
+      wider.set(bytes);
+      bytes = wider;
+    }
+    // The buffer goes with the request and comes back with the answer, the last one included.
+    const { done, value } = await reader.read(bytes.subarray(size));
+    if (!value) throw new PeerError("its answer was cut short", true);
+    bytes = new Uint8Array(value.buffer);
+    if (done) return bytes.subarray(0, size);
+    size += value.length;
+    received(value.length);
+    if (size > LIMIT) {
+      await reader.cancel();
+      throw new PeerError(`its answer is larger than ${formatBytes(LIMIT)}`, false);
+    }
   }
-  return concat(chunks);
+}
+
+/** What the server says about its answer is only a hint: packed ones are longer, and it may be wrong. One byte more shows the end. */
+function firstSize(headers: Headers): number {
+  const said = Number(headers.get("content-length") ?? NaN);
+  return said > 0 && said < LIMIT / 16 ? said + 1 : 1 << 16;
 }
 
 /** A page for people is no answer, whatever its status says. */

@@ -38,69 +38,92 @@ export interface Arena {
   readonly size: () => number;
   /** Takes an event. */
   readonly add: (place: Readonly<Place>) => void;
-  /** A walk in order. Nothing may be added afterwards. */
+  /** A walk in order, good until something is added or cleared. */
   readonly sorted: () => Cursor;
+  /** Forgets all events, and keeps the memory for the next ones. */
+  readonly clear: () => void;
 }
 
+/** Numbers of one event in an arena: start, end, start and end of its id, both parts of its time. */
+const NUMBERS = 6;
 /** Bytes of bookkeeping for an event. */
-const OVERHEAD = 48;
+const OVERHEAD = NUMBERS * 8;
 
-/** An empty arena. */
-export function arena(): Arena {
+/** An empty arena, for about `limit` bytes: it grows by doubling up to there, and past it only for a single event. */
+export function arena(limit: number): Arena {
   let bytes: U8 = new Uint8Array(1 << 16);
   let fill = 0;
-  const starts: number[] = [];
-  const ends: number[] = [];
-  const idStarts: number[] = [];
-  const idEnds: number[] = [];
-  const highs: number[] = [];
-  const lows: number[] = [];
+  let numbers = new Float64Array(NUMBERS << 10);
+  let count = 0;
 
-  function add(place: Readonly<Place>): void {
-    const size = place.end - place.start;
+  function reserve(size: number): void {
     if (fill + size > bytes.length) {
-      const wider = new Uint8Array(Math.max(bytes.length * 2, fill + size));
+      const wider = new Uint8Array(Math.max(Math.min(bytes.length * 2, limit), fill + size));
       wider.set(bytes.subarray(0, fill));
       bytes = wider;
     }
+    if (count * NUMBERS === numbers.length) {
+      const wider = new Float64Array(numbers.length * 2);
+      wider.set(numbers);
+      numbers = wider;
+    }
+  }
+
+  function add(place: Readonly<Place>): void {
+    const size = place.end - place.start;
+    reserve(size);
     bytes.set(place.bytes.subarray(place.start, place.end), fill);
     const shift = fill - place.start;
-    starts.push(fill);
-    fill += size;
-    ends.push(fill);
-    idStarts.push(place.idStart + shift);
-    idEnds.push(place.idEnd + shift);
-    highs.push(place.high);
-    lows.push(place.low);
+    const at = NUMBERS * count++;
+    numbers[at] = fill;
+    numbers[at + 1] = fill += size;
+    numbers[at + 2] = place.idStart + shift;
+    numbers[at + 3] = place.idEnd + shift;
+    numbers[at + 4] = place.high;
+    numbers[at + 5] = place.low;
+  }
+
+  function show(place: Place, event: number): void {
+    const at = NUMBERS * event;
+    place.bytes = bytes;
+    place.start = numbers[at]!;
+    place.end = numbers[at + 1]!;
+    place.idStart = numbers[at + 2]!;
+    place.idEnd = numbers[at + 3]!;
+    place.high = numbers[at + 4]!;
+    place.low = numbers[at + 5]!;
   }
 
   function sorted(): Cursor {
-    const order = Array.from(starts.keys());
-    order.sort((a, b) =>
-      highs[a]! - highs[b]! || lows[a]! - lows[b]! ||
-      compareBytes(bytes, idStarts[a]!, idEnds[a]!, bytes, idStarts[b]!, idEnds[b]!) ||
-      compareBytes(bytes, starts[a]!, ends[a]!, bytes, starts[b]!, ends[b]!)
-    );
+    const order = Uint32Array.from({ length: count }, (_, i) => i);
+    const left = emptyPlace();
+    const right = emptyPlace();
+    order.sort((a, b) => {
+      show(left, a);
+      show(right, b);
+      return comparePlaces(left, right);
+    });
     const place = emptyPlace();
-    place.bytes = bytes;
     let next = 0;
     return {
       place,
       step: () => {
-        const i = order[next++];
-        if (i === undefined) return false;
-        place.start = starts[i]!;
-        place.end = ends[i]!;
-        place.idStart = idStarts[i]!;
-        place.idEnd = idEnds[i]!;
-        place.high = highs[i]!;
-        place.low = lows[i]!;
+        if (next === order.length) return false;
+        show(place, order[next++]!);
         return true;
       },
     };
   }
 
-  return { size: () => bytes.length + starts.length * OVERHEAD, add, sorted };
+  return {
+    size: () => fill + count * OVERHEAD,
+    add,
+    sorted,
+    clear: () => {
+      fill = 0;
+      count = 0;
+    },
+  };
 }
 
 /** Bytes before each event of a run: lengths of event and id, where the id starts, the time. */

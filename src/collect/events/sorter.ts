@@ -60,8 +60,8 @@ const WAYS = 16;
 /** Makes a sorter. */
 export function sorter(options: SorterOptions = {}): Sorter {
   const { memoryBytes = 64 << 20, spoolDir } = options;
-  const limit = memoryBytes / 4; // an arena doubles, and the merge needs its part
-  let current = arena();
+  const limit = memoryBytes / 4; // the sorting and the merge need their part
+  let current = arena(limit);
   let runs: Run[] = [];
   const before = known(options.known ?? {});
   const conflict = options.conflict ?? ((): void => {});
@@ -106,8 +106,8 @@ export function sorter(options: SorterOptions = {}): Sorter {
   function spill(): void {
     const target = run(spoolDir);
     const cursor = current.sorted();
-    current = arena();
     while (cursor.step() === true) target.add(cursor.place);
+    current.clear();
     runs.push(target);
   }
 
@@ -169,7 +169,7 @@ export function sorter(options: SorterOptions = {}): Sorter {
     close: () => {
       runs.forEach((one) => one.close());
       runs = [];
-      current = arena();
+      current = arena(limit);
     },
   };
 }
