@@ -12,6 +12,14 @@ const GRACE_MS = 5000;
 /** How long stderr may stay open after the program's end (a child of it may hold it): 1 s. */
 const DRAIN_MS = 1000;
 
+/** A user and a group, by number. */
+export interface Account {
+  /** The user. */
+  readonly uid: number;
+  /** The group. */
+  readonly gid: number;
+}
+
 /** A program to run. */
 export interface ChildOptions {
   /** Program and arguments; no shell. */
@@ -24,6 +32,8 @@ export interface ChildOptions {
   readonly use: "stdin" | "stdout" | "neither";
   /** Whether it has a session of its own, where Ctrl-C in the terminal does not reach it, nor what it starts. Default: false. */
   readonly apart?: boolean | undefined;
+  /** Whose process it is; only root can say so. Default: ours. */
+  readonly as?: Account | undefined;
   /** Ends it. */
   readonly signal: AbortSignal;
 }
@@ -43,7 +53,7 @@ export interface Child {
 }
 
 /** Starts a program. Throws an Error that says so when it cannot be started. */
-export function start({ argv, cwd, env, use, signal, apart = false }: ChildOptions): Child {
+export function start({ argv, cwd, env, use, signal, apart = false, as }: ChildOptions): Child {
   signal.throwIfAborted();
   const [program = "", ...args] = argv;
   const child = spawn(program, {
@@ -52,6 +62,7 @@ export function start({ argv, cwd, env, use, signal, apart = false }: ChildOptio
     stdout: use === "stdout" ? "piped" : "null",
     stderr: "piped",
     ...(apart ? { detached: true } : {}),
+    ...as,
     ...(cwd === undefined ? {} : { cwd }),
     ...(env === undefined ? {} : { env: { ...env } }),
   });

@@ -23,7 +23,7 @@ import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
 import { chattoCollector } from "./recipes/chatto/collector.ts";
 import { chioCollector } from "./recipes/chio/plans.ts";
-import { mariadb, postgres, redis } from "./recipes/databases.ts";
+import { etcd, mariadb, postgres, redis } from "./recipes/databases.ts";
 import type { Archive, Files, Sealed, Stage } from "./stage.ts";
 import { upload } from "./upload/mod.ts";
 
@@ -122,6 +122,11 @@ function source(config: SourceConfig, path: KeyPath, at: At, folder: string): St
     const { passwordFile, ...options } = config.options;
     const password = passwordFile === undefined ? undefined : () => readPassphrase(passwordFile);
     return at([...path, "redis"], () => redis({ ...options, password }));
+  }
+  if (config.tool === "etcd") {
+    const { passwordFile, ...options } = config.options;
+    const password = passwordFile === undefined ? undefined : () => readPassphrase(passwordFile);
+    return at([...path, "etcd"], () => etcd({ ...options, password }));
   }
   return config.tool === "files"
     ? at([...path, "files"], () => collect.files(config.roots, config.options))

@@ -24,6 +24,8 @@ const TOOLS: Readonly<Record<string, string>> = {
   "borg": "borgbackup",
   "pg_createcluster": "postgresql",
   "bsdtar": "libarchive-tools",
+  "etcd": "etcd-server",
+  "etcdctl": "etcd-client",
   "gpg": "gnupg",
   "gzip": "gzip",
   "jq": "jq",

@@ -80,6 +80,7 @@ function subject(config: SourceConfig): string {
     case "postgres":
     case "redis":
     case "mariadb":
+    case "etcd":
       return "";
     default:
       return Object.values(config.tool === "files" ? config.roots : config.databases).join(" ");

@@ -135,10 +135,13 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
     } else if (source.tool === "jetstream" || source.tool === "chatto") {
       addNeeds(natsNeeds(source), permissions);
       both(permissions, source.options.spoolDir ?? temporaryFolder());
-    } else if (source.tool === "postgres" || source.tool === "redis" || source.tool === "mariadb") {
+    } else if (
+      source.tool === "postgres" || source.tool === "redis" || source.tool === "mariadb" ||
+      source.tool === "etcd"
+    ) {
       for (const program of databasePrograms(source)) permissions.run.add(program);
       if (source.tool === "postgres") permissions.env.add("PGCONNECT_TIMEOUT");
-      else if (source.tool === "redis" && source.options.passwordFile !== undefined) {
+      else if ("passwordFile" in source.options && source.options.passwordFile !== undefined) {
         permissions.read.add(source.options.passwordFile);
       }
       both(permissions, source.options.spoolDir ?? temporaryFolder());

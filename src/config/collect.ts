@@ -5,7 +5,7 @@
  */
 import * as v from "valibot";
 import { type ChioConfig, chioSchema } from "./chio.ts";
-import { type DatabaseConfig, mariadbSchema, postgresSchema, redisSchema } from "./databases.ts";
+import { type DatabaseConfig, etcdSchema, mariadbSchema, postgresSchema, redisSchema } from "./databases.ts";
 import { type ChattoConfig, chattoSchema, type JetStreamConfig, jetstreamSchema } from "./nats.ts";
 import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
 import { kindOf, suggest } from "./words.ts";
@@ -85,6 +85,7 @@ const SOURCES: readonly string[] = [
   "postgres",
   "redis",
   "mariadb",
+  "etcd",
 ];
 
 /** The schema of `collect` with paths read by `path`. */
@@ -121,6 +122,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
   const postgres = postgresSchema(path);
   const redis = redisSchema(path);
   const mariadb = mariadbSchema(path);
+  const etcd = etcdSchema(path);
   return v.lazy((input): v.GenericSchema<unknown, SourceConfig> => {
     if (!isTable(input)) {
       return refuse(`must be a table such as { files = ["/srv/app"] }, not ${kindOf(input)}`);
@@ -138,6 +140,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
     if (sources[0] === "postgres") return postgres;
     if (sources[0] === "redis") return redis;
     if (sources[0] === "mariadb") return mariadb;
+    if (sources[0] === "etcd") return etcd;
     const key = Object.keys(input)[0] ?? "";
     return refuse(
       sources[0] === "group"

@@ -8,3 +8,5 @@ export { postgres, type PostgresOptions } from "./databases/postgres.ts";
 export type { PostgresServer } from "./databases/postgres_server.ts";
 export { redis, type RedisOptions } from "./databases/redis.ts";
 export { mariadb, type MariadbOptions } from "./databases/mariadb.ts";
+export { etcd, type EtcdOptions } from "./databases/etcd.ts";
+export type { EtcdServer } from "./databases/etcd_server.ts";

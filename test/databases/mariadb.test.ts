@@ -6,7 +6,17 @@ import { backup, databases, encrypt, restore, store } from "../../mod.ts";
 import type { Entry, Files } from "../../src/stage.ts";
 import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
-import { asUser, onFreePort, planOver, type Running, serve, until, userFolder, works } from "./support.ts";
+import {
+  asUser,
+  objects,
+  onFreePort,
+  planOver,
+  type Running,
+  serve,
+  until,
+  userFolder,
+  works,
+} from "./support.ts";
 
 const TOOLS = ["/usr/sbin/mariadbd", "mariadb", "mariadb-dump", "mariadb-install-db", "setpriv"];
 const PASSWORD = "pass-word-1";
@@ -93,12 +103,6 @@ function makeTables(server: Server): void {
   ], {
     stdio: ["ignore", "ignore", "pipe"],
   });
-}
-
-async function objects(to: ReturnType<typeof store.memory>): Promise<number> {
-  let count = 0;
-  for await (const _ of to.list()) count++;
-  return count;
 }
 
 judged("mariadb() backs up a server that is written to, and fills a new one", TOOLS, async () => {

@@ -8,6 +8,7 @@ import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import {
   asUser,
+  objects,
   onFreePort,
   planOver,
   postgresBin,
@@ -85,12 +86,6 @@ function writer(server: Server): { stop: () => Promise<void> } {
       await ended;
     },
   };
-}
-
-async function objects(to: ReturnType<typeof store.memory>): Promise<number> {
-  let count = 0;
-  for await (const _ of to.list()) count++;
-  return count;
 }
 
 judged("postgres() backs up a server that is written to, and fills a new one", TOOLS, async () => {

@@ -7,7 +7,7 @@ import type { Files } from "../../src/stage.ts";
 import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import { freePort } from "../store/s3_server.ts";
-import { onFreePort, planOver, type Running, serve, until, userFolder, works } from "./support.ts";
+import { objects, onFreePort, planOver, type Running, serve, until, userFolder, works } from "./support.ts";
 
 const TOOLS = ["redis-server", "redis-cli", "redis-check-rdb", "setpriv"];
 const PASSWORD = "pass-word-1";
@@ -57,12 +57,6 @@ async function startedOn(port: number, data: string): Promise<Server> {
   };
   const options = { port, password: () => PASSWORD };
   return { kill, [Symbol.asyncDispose]: kill, options, env, ask };
-}
-
-async function objects(to: ReturnType<typeof store.memory>): Promise<number> {
-  let count = 0;
-  for await (const _ of to.list()) count++;
-  return count;
 }
 
 judged("redis() backs up a server that is written to, and a new one starts with it", TOOLS, async () => {

@@ -104,3 +104,10 @@ export async function until(holds: () => boolean): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }
+
+/** How many objects a store holds. */
+export async function objects(to: Store): Promise<number> {
+  let count = 0;
+  for await (const _ of to.list()) count++;
+  return count;
+}

@@ -17,11 +17,13 @@ export interface Call {
   readonly argv: readonly string[];
   /** Variables added to the environment, secrets among them. */
   readonly env: Readonly<Record<string, string>>;
+  /** Working folder; default: the current one. */
+  readonly cwd?: string | undefined;
 }
 
 /** What a program prints, without the last newline. Throws an Error that begins with `failed` when it does not end well. */
-export async function ask(failed: string, { argv, env }: Call, signal: AbortSignal): Promise<string> {
-  const child = start({ argv, cwd: undefined, env, use: "stdout", signal });
+export async function ask(failed: string, { argv, env, cwd }: Call, signal: AbortSignal): Promise<string> {
+  const child = start({ argv, cwd, env, use: "stdout", signal });
   try {
     const answer = text(await readAll(child.stdout!, ANSWER, `the answer of "${argv[0]}"`));
     const failure = await child.end();
