@@ -5,11 +5,12 @@
  */
 import { ahead } from "./ahead.ts";
 import { sha256 } from "./bytes.ts";
-import { newestComplete, readCatalog } from "./catalog.ts";
+import { type Catalog, newestComplete, readCatalog, RECEIPT } from "./catalog.ts";
 import { IntegrityError, messageOf, NotFoundError, StoreError } from "./errors.ts";
 import { readReceipt } from "./ledger.ts";
 import type { BackupReceipt } from "./receipt.ts";
-import type { Context, Shelf, Store, Stored } from "./stage.ts";
+import { prover } from "./seal.ts";
+import type { Context, Shelf, Store, Stored, U8 } from "./stage.ts";
 
 /** A backup that an increment may build on. */
 export interface Base {
@@ -61,19 +62,69 @@ export async function baseDigest(store: Store, shelf: Shelf, base: string, id: s
 /** Receipts that are read at once. */
 const ASKS = 4;
 
-/** Backward: the backup that `stored`, an increment in one store, builds on, in the same store. Throws {@linkcode IntegrityError} without it. */
+/**
+ * Backward: the backup that `stored`, an increment in one store, builds on, in the same store. It is older, unless a clock was set back.
+ * Throws {@linkcode IntegrityError} without it.
+ */
 export async function findBase(stored: Stored, digest: string): Promise<Stored> {
   const { id, shelf, copies } = stored;
   const { store } = copies[0]!;
-  const { backups } = await readCatalog(store, shelf);
-  const before = backups.findIndex((backup) => backup.id === id);
-  const older = backups.slice(0, before < 0 ? undefined : before).toReversed().map(({ id }) => id);
-  for await (const outcome of ahead(older, ASKS, (id) => readReceipt(store, id, shelf))) {
-    if (!("value" in outcome) || sha256(outcome.value.bytes) !== digest) continue;
-    return { ...stored, id: outcome.item, copies: [{ store, receipt: outcome.value.bytes }], failures: [] };
+  const found = await findDigest(store, shelf, await readCatalog(store, shelf), id, digest);
+  if (found) {
+    return { ...stored, id: found.id, copies: [{ store, receipt: found.bytes }], failures: [] };
   }
   throw new IntegrityError(
     `Cannot use "${id}" from ${store.url}: it builds on a backup that is not there, or not as it was: none has a receipt with the ` +
       `digest ${digest}. Put that one back from another copy, or use an older backup`,
   );
+}
+
+/** A backup's receipt as it lies in a store. */
+interface Found extends Base {
+  readonly bytes: U8;
+}
+
+async function findDigest(
+  store: Store,
+  shelf: Shelf,
+  { backups }: Catalog,
+  id: string,
+  digest: string,
+): Promise<Found | undefined> {
+  const before = Math.max(0, backups.findIndex((backup) => backup.id === id));
+  const ids = [...backups.slice(0, before).toReversed(), ...backups.slice(before)].map(({ id }) => id);
+  for await (const outcome of ahead(ids, ASKS, (id) => readReceipt(store, id, shelf))) {
+    if (!("value" in outcome) || sha256(outcome.value.bytes) !== digest) continue;
+    const { bytes, receipt } = outcome.value;
+    if (receipt.event === "backup") return { id: outcome.item, receipt, bytes };
+  }
+  return undefined;
+}
+
+/**
+ * A backup and all it builds on in one store, down to the full one. Throws {@linkcode IntegrityError} or NotFoundError where one of them is not
+ * there, has not all its objects, or is not signed as the plan asks.
+ */
+export async function chainOf(store: Store, shelf: Shelf, id: string): Promise<readonly BackupReceipt[]> {
+  const catalog = await readCatalog(store, shelf);
+  const prove = prover(shelf, (id) => id + RECEIPT, store, new Set());
+  const chain: BackupReceipt[] = [];
+  const { bytes, receipt } = await readReceipt(store, id, shelf);
+  let found: Found | undefined = receipt.event === "backup" ? { id, bytes, receipt } : undefined;
+  for (;;) {
+    if (!found) {
+      throw new IntegrityError(
+        `a backup that "${chain.at(-1)?.id ?? id}" builds on is not there, or not as it was`,
+      );
+    }
+    const link: Found = found;
+    const parts = catalog.backups.find((backup) => backup.id === link.id)?.parts;
+    const cut = link.receipt.objects.find(({ suffix, bytes }) => parts?.get(suffix)?.bytes !== bytes);
+    if (cut) throw new IntegrityError(`"${link.id}${cut.suffix}" is missing or cut`);
+    if (!await prove.check(link.id, link.bytes)) throw new IntegrityError(prove.unproven[0]!.why);
+    chain.push(link.receipt);
+    const { base } = link.receipt.contents;
+    if (base === null) return chain;
+    found = await findDigest(store, shelf, catalog, link.id, base);
+  }
 }

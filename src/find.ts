@@ -4,8 +4,10 @@
  * @module
  */
 import { findBase } from "./base.ts";
+import { labelled } from "./bytes.ts";
 import { type Catalog, newestComplete, readCatalog, type ShelfState } from "./catalog.ts";
 import { IntegrityError, messageOf, NotFoundError } from "./errors.ts";
+import { boundsOf, isIncrement, layered } from "./layers.ts";
 import { readReceipt } from "./ledger.ts";
 import { requireFresh } from "./policy.ts";
 import { type BackupReceipt, decodeReceipt } from "./receipt.ts";
@@ -29,45 +31,94 @@ export function receiptOf(stored: Stored): BackupReceipt {
   return receipt;
 }
 
-/** Undoes every stage of a plan but the first `keep`, starting from a sealed archive or a stored backup. */
+/**
+ * Undoes every stage of a plan but the first `keep` (0 or 1), starting from a sealed archive or a stored backup. Of an increment of files,
+ * the files are the whole tree.
+ */
 export async function undoFrom(
   plan: Plan,
   from: Sealed | Stored,
   context: Context,
   keep: number,
 ): Promise<unknown> {
-  const stages = plan.stages;
+  const files = from.kind === "stored"
+    ? standing(plan, from, await undoStages(plan, from, context), context)
+    : await undoStages(plan, from, context);
+  if (keep > 0) return files;
+  context.signal.throwIfAborted();
+  return await named(plan.stages[0]!, () => plan.stages[0]!.undo(files, context));
+}
+
+/** Undoes every stage of a plan, from a stored backup and all it builds on. */
+export async function undoAll(plan: Plan, stored: Stored, context: Context): Promise<void> {
+  await undoFrom(plan, stored, context, 0);
+}
+
+/** An error carries the name of the stage it came from. */
+async function named<T>({ name }: Part, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw labelled(name, error);
+  }
+}
+
+/** Undoes all stages but the first. */
+async function undoStages(plan: Plan, from: Sealed | Stored, context: Context): Promise<Files> {
+  const { stages } = plan;
   const last = from.kind === "stored" ? stages.length : stages.findIndex((stage) => stage.shelf);
   let value: unknown = from;
-  for (const stage of stages.slice(keep, last).reverse() as Part[]) {
+  for (const stage of stages.slice(1, last).reverse() as Part[]) {
     context.signal.throwIfAborted();
-    if (stage === stages[0] && from.kind === "stored") value = standing(plan, from, value as Files, context);
-    value = await stage.undo(value, context);
+    const from = value;
+    value = await named(stage, () => stage.undo(from, context));
   }
-  return keep === 1 && from.kind === "stored" ? standing(plan, from, value as Files, context) : value;
+  return value as Files;
 }
 
 /**
- * The files of a stored backup, with those of the backup it builds on within reach. Each archive of the chain may unfold to what its own
- * receipt says, unless the request sets other bounds.
+ * The files of a stored backup and of all it builds on: as one tree where it is an increment of files, else with those of the backup it
+ * builds on within reach.
  */
 export function standing(plan: Plan, stored: Stored, files: Files, context: Context): Files {
-  const { contents } = receiptOf(stored);
-  const { base } = contents;
-  if (base === null) return files;
-  const below = async (): Promise<Files> => {
-    const found = await findBase(stored, base);
-    const { limits } = context.want;
-    const own = receiptOf(found).contents;
-    const bounds = {
-      ...limits,
-      ...(limits.bytes === contents.bytes ? { bytes: own.bytes } : {}),
-      ...(limits.entries === contents.entries ? { entries: own.entries } : {}),
-    };
-    const want = { ...context.want, limits: bounds };
-    return await undoFrom(plan, found, { ...context, want }, 1) as Files;
+  const reaching = withBelow(plan, stored, files, context);
+  return isIncrement(receiptOf(stored)) ? layered(reaching, context.want.path) : reaching;
+}
+
+/** The files of one archive alone, with those of the backup it builds on within reach. */
+export async function undoOwn(plan: Plan, stored: Stored, context: Context): Promise<Files> {
+  return withBelow(plan, stored, await undoStages(plan, stored, context), context);
+}
+
+/** Each archive of a chain may unfold to what its own receipt says, unless the request sets other bounds. */
+function withBelow(plan: Plan, stored: Stored, files: Files, context: Context): Files {
+  const below = baseOf(stored);
+  if (!below) return files;
+  return {
+    ...files,
+    below: async () => {
+      const found = await below();
+      return await undoOwn(plan, found, onBounds(context, stored, found));
+    },
   };
-  return { ...files, below };
+}
+
+/** The backup that an increment builds on, to be looked for in the same store; undefined for a full one. */
+export function baseOf(stored: Stored): (() => Promise<Stored>) | undefined {
+  const { base } = receiptOf(stored).contents;
+  return base === null ? undefined : () => findBase(stored, base);
+}
+
+/** The context for a backup that another one builds on. */
+export function onBounds(context: Context, stored: Stored, base: Stored): Context {
+  const { limits } = context.want;
+  const [own, other] = [boundsOf(receiptOf(stored)), boundsOf(receiptOf(base))];
+  const bounds = {
+    ...limits,
+    ...(limits.bytes === own.bytes ? { bytes: other.bytes } : {}),
+    ...(limits.entries === own.entries ? { entries: other.entries } : {}),
+  };
+  return { ...context, want: { ...context.want, limits: bounds } };
 }
 
 /** Finds a complete backup by its file name, or the newest, in every store that has it. */

@@ -7,8 +7,9 @@ import { resolve } from "node:path";
 import { label, toBytes } from "./bytes.ts";
 import { everything, makeContext, type RunOptions } from "./context.ts";
 import { findError, IndexError, IntegrityError, messageOf, NotFoundError, StoreError } from "./errors.ts";
-import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
+import { find, type Plan, receiptOf, undoAll, undoFrom } from "./find.ts";
 import { readCatalog } from "./catalog.ts";
+import { boundsOf } from "./layers.ts";
 import { lostHeads, readLedger } from "./ledger.ts";
 import type { BackupReceipt } from "./receipt.ts";
 import type { Bytes, Conflict, Context, Limits, RestoreAction, Sealed, Stored, U8, Want } from "./stage.ts";
@@ -82,7 +83,7 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
   const stored = await find(plan, options.id ?? "latest", first);
   if ((options.id ?? "latest") === "latest") await refuseOlder(stored, first);
   const context: Context = { ...first, want: wantOf({ ...options, report }, receiptOf(stored)) };
-  context.progress({ phase: "restore", bytes: 0, totalBytes: receiptOf(stored).contents.bytes });
+  context.progress({ phase: "restore", bytes: 0, totalBytes: boundsOf(receiptOf(stored)).bytes });
   await undoAnyCopy(plan, stored, context);
   return { id: stored.id, entries: entries - skipped, skipped, bytes, warnings: { ...context.warnings() } };
 }
@@ -105,12 +106,12 @@ async function undoAnyCopy(plan: Plan, stored: Stored, context: Context): Promis
 /** A part is restored without the index when that is damaged: the archive has a digest of its own. */
 async function undoCopy(plan: Plan, stored: Stored, context: Context): Promise<void> {
   try {
-    await plan.undo(stored, context);
+    await undoAll(plan, stored, context);
   } catch (error) {
     const damaged = findError(error, IndexError);
     if (!damaged || context.want.only.length === 0) throw error;
     context.log.warn("index", `${messageOf(error)}. Reading the whole archive without its index`);
-    await plan.undo(stored, { ...context, want: { ...context.want, whole: true } });
+    await undoAll(plan, stored, { ...context, want: { ...context.want, whole: true } });
   }
 }
 
@@ -133,8 +134,7 @@ export function wantOf(options: RestoreOptions, receipt?: BackupReceipt): Want {
   const bounds: Limits = receipt
     ? {
       ...everything.limits,
-      entries: receipt.contents.entries,
-      bytes: receipt.contents.bytes,
+      ...boundsOf(receipt),
       ratio: Infinity,
     }
     : everything.limits;

@@ -3,28 +3,9 @@
  *
  * @module
  */
-
-/**
- * Path order: part by part, bytewise by UTF-8, as if "/" sorted before every other byte. A folder comes directly before what
- * is in it. Negative: `a` first; 0: equal; positive: `b` first.
- */
-export function comparePaths(a: string, b: string): number {
-  const shorter = Math.min(a.length, b.length);
-  for (let i = 0; i < shorter; i++) {
-    const x = a.charCodeAt(i);
-    const y = b.charCodeAt(i);
-    if (x !== y) return rank(x) - rank(y);
-  }
-  return a.length - b.length;
-}
+export { comparePaths } from "../order.ts";
 
 const SLASH = 0x2f;
-
-/** UTF-16 sorts surrogates (U+10000 and up) before U+E000 to U+FFFF; UTF-8 sorts them after. */
-function rank(unit: number): number {
-  if (unit === SLASH) return -1;
-  return unit >= 0xd800 && unit <= 0xdfff ? unit + 0x10000 : unit;
-}
 
 /** An empty, "." or ".." part, which an absolute path and a trailing slash make too. */
 const ODD_PART = /(?:^|\/)\.{0,2}(?:\/|$)/;

@@ -133,10 +133,11 @@ function sizeWrong(backup: Shelved | undefined, receipt: Receipt, store: Store):
   return undefined;
 }
 
-/** The backup whose receipt has this digest: a base is older, and most often the one before. */
+/** The backup whose receipt has this digest: a base is most often the one before; it is newer where a clock was set back. */
 async function findDigest(planning: Planning, id: string, digest: string): Promise<string | undefined> {
   const ids = [...planning.whole.keys()];
-  for (const older of ids.slice(0, ids.indexOf(id)).toReversed()) {
+  const at = ids.indexOf(id);
+  for (const older of [...ids.slice(0, at).toReversed(), ...ids.slice(at + 1)]) {
     if (!planning.read.has(older)) { for await (const _ of lookAt(planning, [older])) { /* read */ } }
     const read = planning.read.get(older);
     if (read && sha256(read.bytes) === digest) return older;
