@@ -30,6 +30,10 @@ export interface RestoreOptions extends RunOptions {
   readonly strip?: number | undefined;
   /** What to do with existing things. Default: "error". */
   readonly conflict?: Conflict | undefined;
+  /** With `inPlace` and "overwrite": what the backup does not have goes. Default: it stays. */
+  readonly replace?: boolean | undefined;
+  /** Has the last word, when all stands in its place and the old things are still there: what it throws takes all back. */
+  readonly confirm?: (() => Promise<void>) | undefined;
   /** Report only. */
   readonly dryRun?: boolean | undefined;
   /** Bounds on what the archive may unfold to. Default: what its receipt says; without a receipt, the general bounds. */
@@ -144,6 +148,8 @@ export function wantOf(options: RestoreOptions, receipt?: BackupReceipt): Want {
     only: options.only ?? [],
     strip: options.strip ?? 0,
     conflict: options.conflict ?? "error",
+    replace: options.replace ?? false,
+    confirm: options.confirm,
     dryRun: options.dryRun ?? false,
     limits: { ...bounds, ...options.limits },
     report: options.report,

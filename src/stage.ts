@@ -381,6 +381,13 @@ export interface Want {
   readonly strip: number;
   /** What to do with existing things. */
   readonly conflict: Conflict;
+  /**
+   * With `inPlace` and "overwrite": a folder that stands where a root goes makes way as a whole, so that nothing is left of what the
+   * backup does not have. Default false: folders are merged.
+   */
+  readonly replace?: boolean | undefined;
+  /** Called when all stands in its place and can still be taken back: what it throws takes all back. Default: nothing is asked. */
+  readonly confirm?: (() => Promise<void>) | undefined;
   /** Report only. */
   readonly dryRun: boolean;
   /** The one path that is asked for, when nothing is written: no more of the index is read than finding it takes, and notes are left out. */

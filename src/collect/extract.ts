@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { ExistsError, messageOf, StoreError } from "../errors.ts";
 import type { Context, Files } from "../stage.ts";
 import { checkSpace, dryRun, fill, refuseConflicts, type Survey, survey } from "./fill.ts";
-import { readJournal, rollBack } from "./journal.ts";
+import { markDone, readJournal, rollBack } from "./journal.ts";
 import { type Owners, ownersFor } from "./owner.ts";
 import { makeShared } from "./parents.ts";
 import { codeOf, type Tree, tree } from "./place.ts";
@@ -20,7 +20,8 @@ import { register, type Registration } from "./registry.ts";
 import { reportPlan, shownPath } from "./report.ts";
 import { quote, select, type Selection } from "./select.ts";
 import { type Mounts, readMounts, removeStaging, stage, type Staging, ways } from "./staging.ts";
-import { commit, type Plan, planSwap, syncTrees } from "./swap.ts";
+import { type Plan, planSwap, swapIn } from "./swap.ts";
+import { syncTrees } from "./sync_trees.ts";
 
 export { recover, type Recovered } from "./recover.ts";
 
@@ -75,14 +76,14 @@ export async function extract(
     ? makeShared(asked.places.map(({ target, inner }) => join(target, inner)))
     : () => {};
   try {
-    await swapIn(files, context, roots, inspect);
+    await restoreAll(files, context, roots, inspect);
   } catch (error) {
     forget();
     throw error;
   }
 }
 
-async function swapIn(
+async function restoreAll(
   files: Files,
   context: Context,
   roots: readonly Root[],
@@ -133,13 +134,16 @@ async function write(
   context.signal.throwIfAborted();
   const plans = plan(context, session);
   const replacing = plans.flatMap(({ moves }) =>
-    moves.filter(({ old }) => old !== undefined).map(({ from }) => from)
+    moves.flatMap(({ from, old }) => old !== undefined && from !== undefined ? [from] : [])
   );
   await inspect?.(placesOf(session));
   await syncTrees(replacing);
   await session.registration.renew();
   context.signal.throwIfAborted();
-  commit(stagings, plans);
+  const journal = swapIn(stagings, plans);
+  // Whoever depends on the new things has the last word, while the old ones are still there.
+  await context.want.confirm?.();
+  markDone(journal);
   return plans;
 }
 
@@ -154,11 +158,17 @@ function placesOf({ selection, stagings }: Session): Placed {
 
 function plan(context: Context, session: Session): readonly Plan[] {
   const { selection, stagings, trees, owners, mounts } = session;
-  const { conflict } = context.want;
+  const { conflict, replace } = context.want;
   const plans = stagings.map((staging, i) =>
     // In place, a root that the request left out has nothing staged.
     fs.lstatSync(join(staging.path, "new"), { throwIfNoEntry: false })
-      ? planSwap(staging, { conflict, mounts, asked: trees[i]!.asked, owners: owners !== undefined })
+      ? planSwap(staging, {
+        conflict,
+        replace: replace === true && conflict === "overwrite",
+        mounts,
+        asked: trees[i]!.asked,
+        owners: owners !== undefined,
+      })
       : { moves: [], touches: [], conflicts: [], skipped: [] }
   );
   const all = plans.flatMap(({ conflicts }, i) =>

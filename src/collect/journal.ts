@@ -17,8 +17,8 @@ import { syncFolder, writeDurably } from "./staging.ts";
 const metaSchema = v.object({ mode: v.number(), uid: v.number(), gid: v.number(), mtimeMs: v.number() });
 
 const moveSchema = v.object({
-  /** The new thing, in a staging folder. */
-  from: v.string(),
+  /** The new thing, in a staging folder; absent: what stands there goes, and nothing takes its place. */
+  from: v.optional(v.string()),
   /** Where it goes. */
   to: v.string(),
   /** Where the thing that stands there goes first. */
@@ -106,13 +106,14 @@ export function readJournal(staging: string): Journal | undefined {
   }
 }
 
-/** Makes the moves of a journal that has begun, then sets the folders' metadata, then writes `done`. */
+/** Makes the moves of a journal that has begun, then sets the folders' metadata. Until {@linkcode markDone} all can be taken back. */
 export function perform(journal: Journal, step: Step = () => {}): void {
   for (const { from, to, old, empty } of journal.moves) {
     if (old !== undefined) {
       step(`aside ${to}`);
       move(to, old);
     }
+    if (from === undefined) continue;
     // A rename would silently replace what somebody else has put there since the plan was made.
     if (!empty && fs.lstatSync(to, { throwIfNoEntry: false })) {
       throw Object.assign(new Error(`"${to}" appeared while the restore was under way`), { code: "EEXIST" });
@@ -126,8 +127,12 @@ export function perform(journal: Journal, step: Step = () => {}): void {
     setMeta(folder, after);
   }
   for (const folder of new Set(journal.moves.map(({ to }) => dirname(to)))) syncFolder(folder);
+}
+
+/** Writes `done`: from here on a crash means that the swap is finished, not taken back. */
+export function markDone({ stagings }: Journal, step: Step = () => {}): void {
   step("done");
-  const lead = journal.stagings[0]!;
+  const lead = stagings[0]!;
   writeDurably(join(lead, "done"), []);
   syncFolder(lead);
 }
@@ -157,11 +162,13 @@ export function rollBack(journal: Journal, step: Step = () => {}): void {
 function takeBack({ from, to, old, empty }: Move, step: Step): void {
   const aside = old !== undefined && exists(old);
   // What may only be judged by its absence in the staging folder: without `old` in its place nothing of ours is at `to`.
-  if (!exists(from) && (old === undefined || aside)) {
+  if (from !== undefined && !exists(from) && (old === undefined || aside)) {
     step(`unmove ${to}`);
     ifPresent(() => move(to, from, dirname(from)));
   }
   if (aside) {
+    // What a service has made there meanwhile goes with the rest of what is taken back.
+    if (from === undefined && exists(to)) move(to, `${old}.new`);
     step(`restore ${to}`);
     move(old, to);
   }

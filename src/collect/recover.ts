@@ -142,13 +142,13 @@ function confined({ path, owner }: Staging, journal: Journal): boolean {
   const beside = dirname(path) === dirname(target) || dirname(path) === target;
   const plain = [
     target,
-    ...journal.moves.flatMap((m) => [m.from, m.to, m.old ?? path]),
+    ...journal.moves.flatMap((m) => [m.from ?? path, m.to, m.old ?? path]),
     ...journal.touches.map((t) => t.folder),
   ]
     .every((name) => isAbsolute(name) && normalize(name) === name);
   return beside && plain && journal.stagings.length === 1 && journal.stagings[0] === path &&
     journal.moves.every((m) =>
-      within(m.from, path) && (!m.old || within(m.old, path)) && within(m.to, target)
+      within(m.from ?? path, path) && (!m.old || within(m.old, path)) && within(m.to, target)
     ) &&
     journal.touches.every((t) => within(t.folder, target));
 }

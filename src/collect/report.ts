@@ -78,6 +78,7 @@ export function reportPlan(
     if (after) tell(folder.slice(target.length + 1), "overwrite");
   }
   for (const { from, old } of plan.moves) {
+    if (from === undefined) continue;
     walk(target, from.slice(top.length + 1), old === undefined ? "create" : "overwrite", "create");
   }
   for (const path of plan.skipped) walk(top, path, "skip", "skip");

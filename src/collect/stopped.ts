@@ -35,7 +35,7 @@ const NAME = "stopped";
  * Two runs never have one service: the second throws {@linkcode BusyError}.
  *
  * Undo with `want.inPlace` stops the service when the whole backup has been verified and lies beside its place, just before it is put
- * there, and starts it when that is done or was taken back. With `want.into` the service is left alone.
+ * there, and starts it when that is done or was taken back. When it does not start on what was restored, that is taken back. With `want.into` the service is left alone.
  *
  * Throws TypeError or RangeError for wrong options.
  *
@@ -151,6 +151,16 @@ async function restore(
       yield* stored.entries(wanted);
       await pause.stop();
     }
-    await collector.undo({ ...stored, entries }, context);
+    // The old data is dropped only when the service runs on the new.
+    const confirm = async (): Promise<void> => {
+      try {
+        await pause.trial();
+        await context.want.confirm?.();
+      } catch (error) {
+        await pause.halt().catch((second) => context.log.warn("service", messageOf(second)));
+        throw error;
+      }
+    };
+    await collector.undo({ ...stored, entries }, { ...context, want: { ...context.want, confirm } });
   });
 }

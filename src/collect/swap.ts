@@ -12,13 +12,14 @@ import {
   beginJournal,
   type FolderMeta,
   type Journal,
+  markDone,
   type Move,
   perform,
   type Step,
   type Touch,
 } from "./journal.ts";
 import { codeOf } from "./place.ts";
-import { quote } from "./select.ts";
+import { isStaging, quote } from "./select.ts";
 import type { Mounts, Staging } from "./staging.ts";
 
 /** What a swap will do at one place. */
@@ -43,7 +44,12 @@ export interface PlanOptions {
   readonly mounts: Mounts;
   /** Whether owners are restored. */
   readonly owners: boolean;
+  /** Whether a folder takes the place of the one that stands there as a whole, with all that is in it, instead of being merged. */
+  readonly replace?: boolean | undefined;
 }
+
+/** A file system's own folder at its root, which fsck(8) needs. */
+const FILE_SYSTEM_OWN = "lost+found";
 
 /** Compares `staging`/new with its target. */
 export function planSwap(staging: Staging, options: PlanOptions): Plan {
@@ -66,6 +72,10 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
   }
 
   function merge(path: string, from: string, to: string, here: fs.Stats, staged: fs.Stats): void {
+    if (path === "" && options.replace && !holdsStaging(staging, to)) {
+      refuseMounts(to, here.dev, options.mounts);
+      return void plan.moves.push({ from, to, old: join(staging.path, "old", String(aside++)) });
+    }
     const before = metaOf(here);
     const apply = options.conflict === "overwrite" && options.asked(path);
     if (path === "" && replaceable(staging, to, options.mounts)) {
@@ -88,7 +98,22 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
       ? { ...metaOf(staged), ...(options.owners ? {} : { uid: here.uid, gid: here.gid }) }
       : undefined;
     plan.touches.push({ folder: to, before, ...(after ? { after } : {}) });
-    for (const name of items) visit(path === "" ? name : `${path}/${name}`);
+    if (path === "" && options.replace) replaceChildren(to, here.dev, items);
+    else for (const name of items) visit(path === "" ? name : `${path}/${name}`);
+  }
+
+  /** Of a folder that has to stay, such as a mount point: everything in it goes, and what is staged comes. */
+  function replaceChildren(folder: string, dev: number, items: readonly string[]): void {
+    const here = fs.readdirSync(folder).filter((name) => !isStaging(name) && name !== FILE_SYSTEM_OWN);
+    for (const name of new Set([...here, ...items])) {
+      const to = join(folder, name);
+      const staged = items.includes(name) ? { from: join(top, name) } : {};
+      if (!here.includes(name)) plan.moves.push({ ...staged, to });
+      else {
+        if (fs.lstatSync(to).isDirectory()) refuseMounts(to, dev, options.mounts);
+        plan.moves.push({ ...staged, to, old: join(staging.path, "old", String(aside++)) });
+      }
+    }
   }
 
   visit("");
@@ -123,8 +148,13 @@ function isMount(path: string, mounts: Mounts): boolean {
 
 /** An empty folder that can be replaced as a whole: no mount point, and not the one the staging folder lies in. */
 function replaceable(staging: Staging, target: string, mounts: Mounts): boolean {
-  return !staging.path.startsWith(join(target, "/")) && !mounts.isMount(target) &&
+  return !holdsStaging(staging, target) && !mounts.isMount(target) &&
     fs.readdirSync(target).length === 0;
+}
+
+/** Whether the staging folder lies inside its target, which then cannot be moved. */
+function holdsStaging(staging: Staging, target: string): boolean {
+  return staging.path.startsWith(join(target, "/"));
 }
 
 function dress(folder: string, meta: FolderMeta, owners: boolean): void {
@@ -155,8 +185,13 @@ function metaOf(stat: fs.Stats): FolderMeta {
   return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtimeMs: stat.mtimeMs };
 }
 
-/** Makes the moves of all places under one journal. A failure takes them back at once. `step` is for tests. */
+/** Makes the moves of all places under one journal, for good. `step` is for tests. */
 export function commit(stagings: readonly Staging[], plans: readonly Plan[], step?: Step): void {
+  markDone(swapIn(stagings, plans, step), step);
+}
+
+/** Makes the moves of all places under one journal, which can take them back until it is marked as done. */
+export function swapIn(stagings: readonly Staging[], plans: readonly Plan[], step?: Step): Journal {
   const journal: Journal = {
     stagings: stagings.map(({ path }) => path),
     moves: plans.flatMap(({ moves }) => moves),
@@ -164,37 +199,5 @@ export function commit(stagings: readonly Staging[], plans: readonly Plan[], ste
   };
   beginJournal(journal.stagings[0]!, journal);
   perform(journal, step);
-}
-
-/** Waits until the disk has the content of these trees, 64 files at a time. */
-export async function syncTrees(paths: readonly string[]): Promise<void> {
-  const running = new Set<Promise<void>>();
-  const failures: unknown[] = [];
-  for (const path of walkFiles(paths)) {
-    if (running.size >= 64) await Promise.race(running);
-    const job: Promise<void> = syncFile(path)
-      .catch((error) => void failures.push(error))
-      .finally(() => running.delete(job));
-    running.add(job);
-  }
-  await Promise.all(running);
-  if (failures.length > 0) throw failures[0];
-}
-
-async function syncFile(path: string): Promise<void> {
-  try {
-    using file = await Deno.open(path, { read: true });
-    await file.sync();
-  } catch (error) {
-    // A file whose own mode forbids reading cannot be opened again by its owner.
-    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-  }
-}
-
-function* walkFiles(paths: readonly string[]): Generator<string> {
-  for (const path of paths) {
-    const stat = fs.lstatSync(path);
-    if (stat.isFile()) yield path;
-    else if (stat.isDirectory()) yield* walkFiles(fs.readdirSync(path).map((name) => join(path, name)));
-  }
+  return journal;
 }

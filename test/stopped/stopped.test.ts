@@ -254,6 +254,40 @@ Deno.test("stopped: in place, the service stops only when the backup is verified
   });
 });
 
+Deno.test("stopped: what it does not start on is taken back, and it runs on what was there", async (t) => {
+  using it = await daemon();
+  const plan = planOf(it);
+  await backup(plan);
+  writeFileSync(`${it.data}/still`, "as it was");
+  // It starts on these data only: the restored ones lack the file.
+  const ctl = readFileSync(it.ctl, "utf8");
+  writeFileSync(
+    it.ctl,
+    ctl.replace("alive && exit 0\n", "alive && exit 0\n    [ -e data/still ] || exit 9\n"),
+  );
+  const calls = it.diary().length;
+  const want = { inPlace: true, conflict: "overwrite", replace: true } as const;
+  const undo = (more: object): Promise<unknown> => restore(plan, { ...want, ...more });
+  await t.step("does not start", async () => {
+    await assert.rejects(undo({}), /exit(ed with)? code 9/);
+    assert.deepEqual(it.diary().slice(calls), ["stop", "start", "start", "stop", "start"]);
+    assert.equal(readFileSync(`${it.data}/still`, "utf8"), "as it was");
+    assert.ok(it.runs() && noNote(it));
+  });
+  await t.step("starts, and somebody else refuses", async () => {
+    writeFileSync(it.ctl, ctl);
+    let ranOnTrial: boolean | undefined;
+    const confirm = (): Promise<void> => {
+      ranOnTrial = it.runs() && !existsSync(`${it.data}/still`);
+      return Promise.reject(new Error("not with me"));
+    };
+    await assert.rejects(undo({ confirm }), /not with me/);
+    assert.equal(ranOnTrial, true);
+    assert.equal(readFileSync(`${it.data}/still`, "utf8"), "as it was");
+    assert.ok(it.runs() && noNote(it));
+  });
+});
+
 Deno.test("stopped: a member of a group, and around a group, comes back in place", async (t) => {
   const other = (it: Daemon): Stage<void, Files> => collect.files({ other: it.dir.join("other") });
   const data = (it: Daemon): Stage<void, Files> => collect.files({ data: it.data });

@@ -19,6 +19,7 @@ const recordSchema = v.object({
   name: v.string(),
   stoppedAt: v.string(),
   pid: v.number(),
+  restart: v.optional(v.boolean()),
   spec: v.optional(v.union([
     v.object({ unit: v.string(), user: v.optional(v.boolean()) }),
     v.object({
@@ -39,6 +40,8 @@ export interface StoppedRecord {
   readonly stoppedAt: string;
   /** The process that stopped it. */
   readonly pid: number;
+  /** It was started on data that may be taken back: then it must be stopped before it is started. */
+  readonly restart?: boolean | undefined;
   /** How to start it; undefined for functions. */
   readonly spec?: Spec | undefined;
 }

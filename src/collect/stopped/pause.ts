@@ -6,7 +6,8 @@
 import { BusyError, messageOf } from "../../errors.ts";
 import type { Context } from "../../stage.ts";
 import { recover } from "../recover.ts";
-import { journalFolder, keyOf, lockService, readRecord, removeRecord, writeRecord } from "./journal.ts";
+import { bringDown, bringUp, startAgain } from "./bring.ts";
+import { journalFolder, keyOf, lockService, readRecord, writeRecord } from "./journal.ts";
 import type { Control } from "./service.ts";
 
 /** How long things may take, and where it is written down. */
@@ -23,6 +24,10 @@ export interface PauseOptions {
 export interface Pause {
   /** Writes the note, then stops the service and sees that it is stopped. */
   readonly stop: () => Promise<void>;
+  /** Starts it on trial, if `stop` was called: the note stays until `resume`. */
+  readonly trial: () => Promise<void>;
+  /** Ends a trial: stops it again, whatever was cancelled meanwhile. */
+  readonly halt: () => Promise<void>;
   /** Throws when it runs again although nobody here has started it. */
   readonly undisturbed: () => Promise<void>;
   /** Starts it if `stop` was called, and sees that it runs. Not stopped by any signal. May be called twice. */
@@ -32,12 +37,6 @@ export interface Pause {
   /** Lets others have the service. */
   readonly release: () => void;
 }
-
-/** Between two looks at a service that takes its time. */
-const LOOK_MS = 100;
-const TIMEOUT_MS = 120_000;
-/** A start that fails is tried once more after this: a port may not be free yet. */
-const AGAIN_MS = 1000;
 
 /** Takes the service, starts it if a run that died has left it stopped, and checks what can be checked. Throws {@linkcode BusyError}. */
 export async function openPause(control: Control, options: PauseOptions, context: Context): Promise<Pause> {
@@ -57,10 +56,11 @@ export async function openPause(control: Control, options: PauseOptions, context
   const release = once(() => lock[Symbol.dispose]());
   try {
     await check(control, context.signal);
-    if (readRecord(folder, key)) {
+    const record = readRecord(folder, key);
+    if (record) {
       // A restore that died first: the service must not start on half of a tree.
       await recover(context);
-      await startAgain(control, options, folder, key);
+      await startAgain(control, { ...options, restart: record.restart }, folder, key);
       context.log.info(`Started "${control.name}" again: a run that died had left it stopped`);
     }
     const running = await control.running(context.signal);
@@ -97,14 +97,10 @@ function makePause(control: Control, options: PauseOptions, context: Context, be
     if (running === false) {
       return context.log.info(`"${name}" does not run: it is neither stopped nor started`);
     }
-    const at = new Date();
-    writeRecord(folder, key, { name, stoppedAt: at.toISOString(), pid: Deno.pid, spec: control.spec });
+    note();
     stoppedAt = performance.now();
     try {
-      await within(options.stopTimeoutMs, context.signal, async (signal) => {
-        await control.stop(signal);
-        await until(false, control, signal);
-      });
+      await bringDown(control, options, context.signal);
     } catch (cause) {
       context.signal.throwIfAborted();
       throw new Error(
@@ -114,6 +110,21 @@ function makePause(control: Control, options: PauseOptions, context: Context, be
         { cause },
       );
     }
+  }
+
+  function note(restart?: boolean): void {
+    const at = new Date().toISOString();
+    writeRecord(folder, key, { name, stoppedAt: at, pid: Deno.pid, restart, spec: control.spec });
+  }
+
+  async function trial(): Promise<void> {
+    if (stoppedAt === undefined) return;
+    note(true);
+    await bringUp(control, options);
+  }
+
+  async function halt(): Promise<void> {
+    if (stoppedAt !== undefined) await bringDown(control, options, new AbortController().signal);
   }
 
   async function resume(): Promise<void> {
@@ -142,61 +153,7 @@ function makePause(control: Control, options: PauseOptions, context: Context, be
     stopped: stoppedAt !== undefined,
     downMs: downMs ?? 0,
   });
-  return { stop, undisturbed, resume, facts, release };
-}
-
-/** Starts a service unless it runs, sees that it does, and removes the note. Throws what says that it is down, and what to do. */
-export async function startAgain(
-  control: Control,
-  { startTimeoutMs }: PauseOptions,
-  folder: string,
-  key: string,
-): Promise<void> {
-  const free = new AbortController().signal; // cancelling a backup must not leave its service down
-  const attempt = (): Promise<void> =>
-    within(startTimeoutMs, free, async (signal) => {
-      if (await control.running(signal) === true) return;
-      await control.start(signal);
-      await until(true, control, signal);
-    });
-  try {
-    await attempt().catch(async () => {
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
-      await attempt();
-    });
-  } catch (cause) {
-    throw new Error(
-      `"${control.name}" IS DOWN: a backup stopped it, and it does not start again: ${messageOf(cause)}. ` +
-        `See its log, then: ${control.byHand}. Until it runs, each command of Holdfast tries to start it`,
-      { cause },
-    );
-  }
-  removeRecord(folder, key);
-}
-
-/** Waits until it runs, or does not; at once where it cannot be asked. */
-async function until(wanted: boolean, control: Control, signal: AbortSignal): Promise<void> {
-  for (;;) {
-    const running = await control.running(signal);
-    if (running === undefined || running === wanted) return;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-    signal.throwIfAborted();
-  }
-}
-
-/** Work with a time limit. */
-async function within(
-  timeoutMs: number = TIMEOUT_MS,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<void>,
-): Promise<void> {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new Error(`it took more than ${timeoutMs} ms`)), timeoutMs);
-  try {
-    await work(AbortSignal.any([signal, late.signal]));
-  } finally {
-    clearTimeout(timer);
-  }
+  return { stop, trial, halt, undisturbed, resume, facts, release };
 }
 
 function once(work: () => void): () => void {

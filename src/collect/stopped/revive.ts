@@ -6,7 +6,7 @@
 import { messageOf } from "../../errors.ts";
 import type { Log } from "../../stage.ts";
 import { lockService, readRecord, recordKeys } from "./journal.ts";
-import { startAgain } from "./pause.ts";
+import { startAgain } from "./bring.ts";
 import { controlOf } from "./service.ts";
 
 /** Looks through the notes in `folder`. A service whose run lives is left alone; one that does not start is a warning each time. */
@@ -24,7 +24,7 @@ export async function revive(folder: string, log: Log): Promise<void> {
         );
         continue;
       }
-      await startAgain(controlOf(record.spec), {}, folder, key);
+      await startAgain(controlOf(record.spec), { restart: record.restart }, folder, key);
       log.info(`"${record.name}" runs: a run that died had stopped it at ${record.stoppedAt}`);
     } catch (error) {
       log.warn("service", messageOf(error));
