@@ -12,6 +12,7 @@ import { algorithmsFor, type KnownKey } from "./known_hosts.ts";
 import { type Client, loadLibrary } from "./library.ts";
 import { type Ways, waysToLogIn } from "./login.ts";
 import type { Settings } from "./options.ts";
+import { sealAside } from "./seal.ts";
 import { type Wire, wireOf } from "./wire.ts";
 
 /** Not chacha20-poly1305: the library leaves two ciphers a packet unfinished, which Deno then keeps for good. */
@@ -138,6 +139,7 @@ function ready(
       algorithms: { serverHostKey: algorithmsFor(known), cipher: CIPHERS, compress: ["none"] },
       readyTimeout: settings.connectMs,
     });
+    sealAside(client, () => socket.destroy());
   });
 }
 

@@ -108,9 +108,38 @@ export interface ParsedKey {
   readonly isPrivateKey: () => boolean;
 }
 
+/** What seals packets, as the library has it inside. */
+export interface Cipher {
+  /** OpenSSL's name of it. */
+  readonly _encSSLName: string;
+  /** Its key. */
+  readonly _encKey: Uint8Array;
+  /** The nonce of the next packet. */
+  readonly _encIV: Uint8Array;
+  /** Whether it has been replaced. */
+  readonly _dead: boolean;
+  /** Packets sealed. */
+  outSeqno: number;
+  /** Seals a packet, and sends it. */
+  encrypt: (packet: Buffer<ArrayBuffer>) => void;
+}
+
+/** The transport, as the library has it inside. */
+export interface Protocol {
+  /** What seals packets now. */
+  readonly _cipher?: Partial<Cipher> | undefined;
+  /** Sends bytes. Ciphers take it over when they are made. */
+  _onWrite?: ((bytes: Uint8Array) => void) | undefined;
+}
+
 /** A connection. */
 export interface Client {
-  readonly on: (event: "ready" | "error" | "close" | "end", listener: (error: Error) => void) => Client;
+  /** There once `connect` has been called. */
+  readonly _protocol?: Protocol | undefined;
+  readonly on: (
+    event: "handshake" | "ready" | "error" | "close" | "end",
+    listener: (error: Error) => void,
+  ) => Client;
   readonly connect: (options: {
     readonly sock: Socket;
     readonly username: string;
