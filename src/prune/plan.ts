@@ -91,9 +91,10 @@ async function changed(planning: Planning, decisions: readonly Decision[]): Prom
       again = true;
     }
   }
-  for (const id of fresh) {
+  // Also of those that were read before, as somebody's base: what stays may stand on a chain of any length.
+  for (const { id, keep } of decisions) {
     const receipt = read.get(id)?.receipt;
-    if (receipt?.event !== "backup" || receipt.contents.base === null || bases.has(id)) continue;
+    if (!keep || receipt?.event !== "backup" || receipt.contents.base === null || bases.has(id)) continue;
     const base = await findDigest(planning, id, receipt.contents.base);
     bases.set(id, base === undefined ? [] : [base]);
     again ||= base !== undefined;
