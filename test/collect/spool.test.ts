@@ -30,6 +30,31 @@ Deno.test("spool() gives back what was written, at every size around its blocks"
   }
 });
 
+Deno.test("spool() that seals beside this thread gives back the same, however fast it is filled", async () => {
+  using dir = scratch();
+  const content = noise(14 * MIB + 3);
+  for (const pause of [false, true]) {
+    const kept = spool("x", dir.path, 0, 4);
+    for (let at = 0; at < content.length; at += 900_001) {
+      kept.write(content.subarray(at, at + 900_001));
+      if (pause) await new Promise((resolve) => setTimeout(resolve));
+    }
+    assert.equal(digest(await read(kept)), digest(content));
+    const [file] = openIn(dir.path);
+    assert.equal(fs.readFileSync(file!).length, content.length + 15 * 16);
+    kept.close();
+  }
+});
+
+Deno.test("spool() closed in the middle of its work keeps its file open until that has ended", async () => {
+  using dir = scratch();
+  const kept = spool("x", dir.path, 0, 4);
+  kept.write(noise(3 * MIB));
+  kept.close();
+  assert.equal(openIn(dir.path).length, 1);
+  while (openIn(dir.path).length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+});
+
 Deno.test("spool() gives chunks whose buffers may be transferred, and reads again", async () => {
   using dir = scratch();
   const kept = spool("x", dir.path);

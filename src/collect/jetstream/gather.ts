@@ -6,7 +6,7 @@
 import { readAll, text } from "../../bytes.ts";
 import { IntegrityError, messageOf } from "../../errors.ts";
 import type { Context, Entry } from "../../stage.ts";
-import { type Spool, spool } from "../spool.ts";
+import { type Spool, spool, SPOOL_MEMORY } from "../spool.ts";
 import { CONFIG_FILE, DATA_FILE, MESSAGES_FILE } from "./entries.ts";
 import { type ExactObject, objectAt, parseExact, textAt } from "../../nats/exact.ts";
 import { frameCheck } from "./frames.ts";
@@ -53,6 +53,8 @@ export interface GatherOptions {
   readonly find?: Locate | undefined;
   /** Is handed what belongs to no stream. */
   readonly other?: ((entry: Entry) => Promise<void>) | undefined;
+  /** Folder for what does not fit into memory. Default: the system's temporary folder. */
+  readonly spoolDir?: string | undefined;
   /** Asked at the end: which of them are restored. What is not is not checked. Default: all. */
   readonly chosen?: ((stream: string) => boolean) | undefined;
 }
@@ -65,6 +67,8 @@ interface Parts {
 }
 
 const CONFIG_LIMIT = 64 * 1024 * 1024;
+/** Blocks of the spool that are sealed beside this thread. */
+const SEALED_BESIDE = 4;
 
 /**
  * Takes in the wanted streams. Resolves only when the entries have ended soundly, and every stream is whole: both files, the
@@ -73,7 +77,7 @@ const CONFIG_LIMIT = 64 * 1024 * 1024;
 export async function gather(
   entries: AsyncIterable<Entry>,
   context: Context,
-  { wanted = () => true, find = locate, other, chosen = () => true }: GatherOptions = {},
+  { wanted = () => true, find = locate, other, spoolDir, chosen = () => true }: GatherOptions = {},
 ): Promise<Gathered> {
   const parts = new Map<string, Parts>();
   const close = (): void => {
@@ -96,7 +100,7 @@ export async function gather(
           `Cannot restore: the streams have more than ${context.want.limits.bytes} bytes. Raise --limit-bytes if you trust it`,
         );
       }
-      if (wanted(place.stream)) await take(entry, place, parts, context);
+      if (wanted(place.stream)) await take(entry, place, parts, context, spoolDir);
       context.progress({ phase: "restore", bytes, entries: parts.size });
     }
     const names = [...parts.keys()].filter(chosen).sort();
@@ -114,6 +118,7 @@ async function take(
   { stream, file }: { readonly stream: string; readonly file: string },
   parts: Map<string, Parts>,
   context: Context,
+  spoolDir: string | undefined,
 ): Promise<void> {
   const part = parts.get(stream) ?? {};
   parts.set(stream, part);
@@ -121,7 +126,7 @@ async function take(
     part.config = await readText(entry);
   } else if ((file === DATA_FILE || file === MESSAGES_FILE) && part.content === undefined) {
     part.format = file === DATA_FILE ? "snapshot" : "messages";
-    part.content = spool(`the data of "${stream}"`, undefined);
+    part.content = spool(`the data of "${stream}"`, spoolDir, SPOOL_MEMORY, SEALED_BESIDE);
     part.damage = await fill(part.content, entry, part.format, context);
   } else throw stranger(entry);
 }

@@ -39,7 +39,7 @@ export async function restoreStreams(
   options: RestoreStreamsOptions,
 ): Promise<void> {
   const wanted = wantedBy(context.want.only);
-  using gathered = await gather(stored.entries(), context, { wanted });
+  using gathered = await gather(stored.entries(), context, { wanted, spoolDir: options.spoolDir });
   if (gathered.streams.length === 0) {
     throw new NotFoundError(
       `Cannot restore: no stream of the backup matches ${context.want.only.join(", ") || "anything"}`,

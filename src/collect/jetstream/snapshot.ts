@@ -5,7 +5,7 @@
  */
 import type { Msg } from "@nats-io/transport-node";
 import { IntegrityError, messageOf } from "../../errors.ts";
-import { type Spool, spool } from "../spool.ts";
+import { type Spool, spool, SPOOL_MEMORY } from "../spool.ts";
 import { type ExactObject, integerAt, objectAt } from "../../nats/exact.ts";
 import { type FrameCheck, frameCheck, type SnapshotShape } from "./frames.ts";
 import type { Link } from "../../nats/link.ts";
@@ -38,8 +38,10 @@ export interface Snapshot extends SnapshotShape {
   readonly content: Spool;
 }
 
-/** Small enough for any server's `max_payload`, and what others ask for. */
-const CHUNK = 128 * 1024;
+/** The most that a server sends at once: twice as fast as the 128 KiB that others ask for. A message may have no more than `max_payload`. */
+const CHUNK = 1024 * 1024;
+/** Blocks of the spool that are sealed beside this thread, which has acknowledgements to send. */
+const SEALED_BESIDE = 4;
 /** A server that checks or flushes first answers late. */
 const ANSWER_MS = 60_000;
 
@@ -48,12 +50,13 @@ const ANSWER_MS = 60_000;
  * announced.
  */
 export async function takeSnapshot(link: Link, name: string, options: SnapshotOptions): Promise<Snapshot> {
+  const chunk = Math.min(CHUNK, link.nc.info?.max_payload ?? CHUNK);
   try {
-    return await take(link, name, options, CHUNK);
+    return await take(link, name, options, chunk);
   } catch (error) {
     // A snapshot whose length is a multiple of the chunk may end in "500" without a reason: another chunk, another end.
     if (!(error instanceof SpuriousEnd)) throw error;
-    return await take(link, name, options, CHUNK - 1024);
+    return await take(link, name, options, chunk - 1024);
   }
 }
 
@@ -61,7 +64,7 @@ class SpuriousEnd extends Error {}
 
 async function take(link: Link, name: string, options: SnapshotOptions, chunk: number): Promise<Snapshot> {
   const { nc } = link;
-  const content = spool(`the snapshot of "${name}"`, options.spoolDir);
+  const content = spool(`the snapshot of "${name}"`, options.spoolDir, SPOOL_MEMORY, SEALED_BESIDE);
   const inbox = `_INBOX.${crypto.randomUUID()}`;
   const frames = frameCheck();
   // Before the request: the server sends as soon as it has answered, whether anybody listens or not.

@@ -11,7 +11,11 @@ import { readManifest } from "./manifest.ts";
 import { MANIFEST } from "./rules.ts";
 
 /** The streams that an archive holds by its manifest, and that are wanted. Throws {@linkcode IntegrityError} for any other archive. */
-export async function takeIn(stored: Files, context: Context): Promise<Gathered> {
+export async function takeIn(
+  stored: Files,
+  context: Context,
+  spoolDir: string | undefined,
+): Promise<Gathered> {
   let manifest: string | undefined;
   let held: readonly string[] | undefined;
   const wanted = wantedBy(context.want.only);
@@ -37,7 +41,7 @@ export async function takeIn(stored: Files, context: Context): Promise<Gathered>
     held ??= readManifest(manifest);
     return held.includes(stream);
   };
-  const gathered = await gather(stored.entries(), context, { wanted, find, other, chosen });
+  const gathered = await gather(stored.entries(), context, { wanted, find, other, chosen, spoolDir });
   try {
     if (manifest === undefined) throw layoutError(`it has no ${MANIFEST}`);
     held ??= readManifest(manifest);

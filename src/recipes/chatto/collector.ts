@@ -138,7 +138,7 @@ function file(path: string, body: U8, time: Date): Entry {
 async function restore(options: ChattoOptions, stored: Files, context: Context): Promise<void> {
   const settings = readSettings(options.config ?? "chatto.toml");
   compareSecret(stored, settings.fingerprint, context);
-  using gathered = await takeIn(stored, context);
+  using gathered = await takeIn(stored, context, options.spoolDir);
   const names = gathered.streams.map(({ name }) => name);
   if (names.length === 0) throw new NotFoundError("Cannot restore: no stream of the archive is asked for");
   await using target = await openTarget(settings, options);
