@@ -1,10 +1,9 @@
-/** One upload through the S3 store, as a process of its own to be measured: FILE KEY, with the endpoint in S3_ENDPOINT. */
-import { s3 } from "../../src/store/s3.ts";
+/** One upload through a store, as a process of its own to be measured: FILE KEY, with the store's URL in STORE. */
 import { toBytes } from "../../src/bytes.ts";
 import type { U8 } from "../../src/stage.ts";
+import { open } from "../../src/store/mod.ts";
 
 const [path, key] = Deno.args as [string, string];
-const store = s3({ bucket: "backups", endpoint: Deno.env.get("S3_ENDPOINT")! });
 const body = toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
   using file = await Deno.open(path);
   for (;;) {
@@ -14,4 +13,5 @@ const body = toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
     yield chunk.subarray(0, size);
   }
 });
-await store.put(key, body, { ifAbsent: true });
+await open(Deno.env.get("STORE")!).put(key, body, { ifAbsent: true });
+Deno.exit(0); // an idle connection would be kept for a while
