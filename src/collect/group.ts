@@ -7,6 +7,7 @@ import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import { compareNames } from "./folder.ts";
 import { type Member, restoreApart, sharedProgress } from "./lanes.ts";
 import {
+  aloneOf,
   below,
   memberNotes,
   notesOf,
@@ -26,7 +27,7 @@ import {
  * its entries, without the folder's name, and does not see their end before the whole backup has been verified and the files
  * stand.
  *
- * Throws TypeError for no members, or a name that is not a plain file name.
+ * Throws TypeError for no members, a name that is not a plain file name, or databases of which only what has changed is stored.
  *
  * @example
  * ```ts ignore
@@ -66,6 +67,10 @@ function checkMembers(members: Readonly<Record<string, Stage<void, Files>>>): re
         `Cannot make a group: ${JSON.stringify(name)} is not a folder name. Use one name without slashes`,
       );
     }
+  }
+  for (const { name, stage } of list) {
+    const why = aloneOf(stage);
+    if (why !== undefined) throw new TypeError(`Cannot make "${name}" part of a group: ${why}`);
   }
   return list.sort((a, b) => compareNames(a.name, b.name));
 }

@@ -18,12 +18,22 @@ export const plain: unique symbol = Symbol("plain");
 /** Key of {@linkcode PlainStage}'s estimate. */
 export const weigh: unique symbol = Symbol("weigh");
 
+/** Key of {@linkcode PlainStage}'s reason. */
+export const alone: unique symbol = Symbol("alone");
+
 /** A collector that can say that its undo, for this request, only writes files. */
 export interface PlainStage extends Stage<void, Files> {
   /** Undefined: the undo does something else. */
   readonly [plain]: (want: Want) => RootsOf | undefined;
   /** Looks at all it would read; gives about how many bytes that is. Throws what would fail the backup. */
   readonly [weigh]?: ((context: Context) => Promise<number>) | undefined;
+  /** Why it cannot be one of several in a group; undefined: it can. */
+  readonly [alone]?: string | undefined;
+}
+
+/** Why a collector cannot be one of several. */
+export function aloneOf(stage: Stage<void, Files>): string | undefined {
+  return (stage as Partial<PlainStage>)[alone];
 }
 
 /** About how many bytes a collector will read; 0 where it cannot tell beforehand. */

@@ -3,34 +3,20 @@
  *
  * @module
  */
-import { statSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { resolve } from "node:path";
-import { label } from "../bytes.ts";
-import type { Bytes, Context, Entry, FactSheet, Files, SourceFact, Stage } from "../stage.ts";
+import type { Context, Entry, FactSheet, Files, SourceFact, Stage } from "../stage.ts";
 import type { Root } from "./extract.ts";
 import { nameRoots, realRoot } from "./roots.ts";
-import { notesOf, rootsIn } from "./plain.ts";
+import { alone, notesOf, rootsIn } from "./plain.ts";
 import { type CopyFile, copyFile, sweep } from "./sqlite/copies.ts";
+import { entryOf, factOf, judge } from "./sqlite/facts.ts";
 import { perform } from "./sqlite/hand.ts";
-import type { Check, Look, Snapshot, Taken } from "./sqlite/job.ts";
+import type { Look, Snapshot } from "./sqlite/job.ts";
+import { checkOptions, refuseDeltaNames, type SqliteOptions, type SqliteSettings } from "./sqlite/options.ts";
 import { restore, type StagedDatabase } from "./sqlite/restore.ts";
+import { choose, deltaEntries } from "./sqlite/since.ts";
 import { stoppable } from "./stoppable.ts";
 
-/** How databases are copied and checked. */
-export interface SqliteOptions {
-  /**
-   * How a copy is checked before it is archived, and a restored one before it takes its place: "full" (`integrity_check`, default),
-   * "quick" (`quick_check`: not the indexes), "off".
-   */
-  readonly check?: "full" | "quick" | "off" | undefined;
-  /** What a row that breaks a foreign key is: "warn" (default) counts and warns, "error" fails the run, "off" says nothing. */
-  readonly foreignKeys?: "warn" | "error" | "off" | undefined;
-  /** How long to wait for a lock of another connection, in milliseconds. Default: 5,000. */
-  readonly timeoutMs?: number | undefined;
-  /** Folder for the copies, which lie there without a name until they are archived; default: the system's temporary folder. */
-  readonly spoolDir?: string | undefined;
-}
+export type { SqliteOptions } from "./sqlite/options.ts";
 
 /**
  * Stores SQLite databases as they are at one moment, while others write to them; by base names, or by the keys of a record. A read
@@ -43,6 +29,11 @@ export interface SqliteOptions {
  * A copy needs as much space as the database, checked first. It has no name while it has content, so that nothing is left of it after any
  * end, `kill -9` included. The checks run in the transaction that is copied from, on the very pages of the copy. Facts: page size and
  * count, journal mode, `application_id`, `user_version`, broken foreign keys.
+ *
+ * With `since: "latest"` a run stores for a database `app.db` only the pages that are new: `app.db.delta/map` says where they go (a line with
+ * page size and length in bytes, then for each run of pages its place, its length, and where it begins in `app.db.delta/pages`, in
+ * pages), `app.db.delta/sha256` what comes out. The receipt names the backup it builds on, retention keeps that one as long, and a restore
+ * puts all of them together. What is remembered between runs is a digest for each page, in the state that `backup` is given.
  *
  * Undo extracts beside the target, checks each database there, and swaps it in by a rename; what stood there is kept until then.
  * {@linkcode BusyError} while a process has the old one open. A `-wal` and `-shm` beside it are folded into the old one first.
@@ -82,7 +73,10 @@ export function sqliteWith(
 ): Stage<void, Files> {
   const named = nameRoots(databases);
   const settings = { ...checkOptions(options), looks };
-  return {
+  if (settings.rules) refuseDeltaNames(named);
+  const stage: SqliteStage = {
+    ...settings.rules && { [alone]: ALONE },
+    [watched]: { paths: named.map(({ source }) => source), timeoutMs: settings.timeoutMs },
     name: NAME,
     verb: "collect",
     run: (_input, context) => {
@@ -98,36 +92,28 @@ export function sqliteWith(
       });
     },
   };
+  return stage;
 }
 
 const NAME = "sqlite";
 
-interface Settings {
-  readonly check: Check;
-  readonly foreignKeys: "warn" | "error" | "off";
-  readonly timeoutMs: number;
-  readonly spoolDir: string;
-  readonly looks: SqliteLooks;
+const ALONE =
+  'what has changed in databases (since = "latest") needs a plan of its own. Leave since out, or make a second plan';
+
+/** Key of {@linkcode SqliteStage}'s databases. */
+export const watched: unique symbol = Symbol("watched");
+
+/** The stage, for whoever looks whether its databases have changed. */
+export interface SqliteStage extends Stage<void, Files> {
+  /** Where the databases are, and how long to wait for a lock. */
+  readonly [watched]: { readonly paths: readonly string[]; readonly timeoutMs: number };
 }
 
-function checkOptions(options: SqliteOptions): Omit<Settings, "looks"> {
-  const { check = "full", foreignKeys = "warn", timeoutMs = 5000, spoolDir = tmpdir() } = options;
-  oneOf("check", check, ["full", "quick", "off"]);
-  oneOf("foreignKeys", foreignKeys, ["warn", "error", "off"]);
-  if (!Number.isInteger(timeoutMs) || timeoutMs < 0 || timeoutMs > 2 ** 31 - 1) {
-    throw new RangeError(`Cannot wait ${timeoutMs} ms for a lock: timeoutMs is a whole number from 0`);
-  }
-  return { check, foreignKeys, timeoutMs, spoolDir: resolve(spoolDir) };
-}
-
-function oneOf(option: string, value: string, known: readonly string[]): void {
-  if (known.includes(value)) return;
-  throw new TypeError(`Cannot use ${JSON.stringify(value)} as ${option}: choose ${known.join(", ")}`);
-}
+type Settings = SqliteSettings & { readonly looks: SqliteLooks };
 
 function collect(roots: readonly Root[], settings: Settings, context: Context): Files {
   let read: readonly Root[] = roots;
-  let sources: readonly SourceFact[] | undefined;
+  let sheet: Pick<FactSheet, "sources" | "base"> | undefined;
   let started = false;
 
   async function* entries(signal: AbortSignal): AsyncGenerator<Entry, void, undefined> {
@@ -138,18 +124,19 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
     const copies: CopyFile[] = [];
     try {
       for (const _root of read) copies.push(copyFile(settings.spoolDir));
-      const snapshot = await take(read, copies, settings, { ...context, signal });
+      const inner = { ...context, signal };
+      const snapshot = await take(read, copies, settings, inner);
       judge(read, snapshot, settings, context);
       settings.looks.check?.(snapshot);
-      for (const [i, { path, source }] of read.entries()) {
-        yield entryOf(path, source, copies[i]!, snapshot.taken[i]!);
-        copies[i]!.close();
-      }
+      const { rules } = settings;
+      const choice = rules && await choose(read, copies, snapshot.taken, rules, inner);
+      const entry = (i: number): Entry => entryOf(NAME, read[i]!, copies[i]!, snapshot.taken[i]!);
+      if (choice?.base !== undefined) yield* deltaEntries(NAME, read, copies, choice.seen, entry);
+      else yield* wholeEntries(copies, entry);
+      await choice?.remember();
       const { fact } = settings.looks;
-      sources = [
-        ...snapshot.taken.map((taken) => factOf(taken, settings, snapshot.exact)),
-        ...fact ? [fact(snapshot)] : [],
-      ];
+      const facts = snapshot.taken.map((taken, i) => factOf(NAME, taken, i, settings, snapshot, choice));
+      sheet = { sources: [...facts, ...fact ? [fact(snapshot)] : []], base: choice?.base };
     } finally {
       for (const copy of copies) copy.close();
     }
@@ -160,11 +147,21 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
     ordered: true,
     entries: () => stoppable(NAME, context.signal, entries),
     facts: (): FactSheet => {
-      if (!sources) throw new Error("Cannot tell the facts of databases before they are read");
-      return { sources, stages: [] };
+      if (!sheet) throw new Error("Cannot tell the facts of databases before they are read");
+      return { ...sheet, stages: [] };
     },
     notes: () => ({ roots: read }),
   };
+}
+
+function* wholeEntries(
+  copies: readonly CopyFile[],
+  entry: (i: number) => Entry,
+): Generator<Entry, void, undefined> {
+  for (const [i, copy] of copies.entries()) {
+    yield entry(i);
+    copy.close();
+  }
 }
 
 async function take(
@@ -192,52 +189,4 @@ async function take(
     );
   }
   return snapshot!;
-}
-
-/** What the checks found that is for the operator to weigh. */
-function judge(
-  roots: readonly Root[],
-  { taken, exact }: Snapshot,
-  { foreignKeys }: Settings,
-  context: Context,
-): void {
-  if (!exact) {
-    context.log.warn(
-      "cut",
-      "The databases were written to without a pause: each is consistent, but they are not from one moment",
-    );
-  }
-  for (const [i, { brokenKeys }] of taken.entries()) {
-    if (brokenKeys < 1 || foreignKeys === "off") continue;
-    const found = `${brokenKeys} row(s) of "${
-      roots[i]!.source
-    }" break a foreign key. See PRAGMA foreign_key_check`;
-    if (foreignKeys === "error") throw new Error(`Cannot back up: ${found}`);
-    context.log.warn("foreignKeys", found);
-  }
-}
-
-function entryOf(path: string, source: string, copy: CopyFile, { cutMs }: Taken): Entry {
-  const { mode, uid, gid } = statSync(source);
-  const read = (): Bytes => label(NAME, copy.read());
-  return {
-    path,
-    kind: "file",
-    mode: mode & 0o7777,
-    mtimeMs: cutMs,
-    uid,
-    gid,
-    uname: "",
-    gname: "",
-    bytes: copy.size(),
-    body: read,
-  };
-}
-
-function factOf({ cutMs, ...taken }: Taken, { check }: Settings, exact: boolean): SourceFact {
-  const { brokenKeys, ...rest } = taken;
-  const bytes = taken.pages * taken.pageSize;
-  const keys = brokenKeys < 0 ? {} : { brokenKeys };
-  const facts = { bytes, ...rest, ...keys, check, cut: exact ? "exact" : "spread" };
-  return { tool: NAME, cutAt: new Date(cutMs).toISOString(), facts };
 }

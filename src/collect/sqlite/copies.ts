@@ -8,7 +8,7 @@ import { closeSync, fstatSync, openSync, readdirSync, readSync, statSync, unlink
 import { join } from "node:path";
 import { toBytes } from "../../bytes.ts";
 import { IntegrityError, messageOf } from "../../errors.ts";
-import type { Bytes, U8 } from "../../stage.ts";
+import type { ByteRange, Bytes, U8 } from "../../stage.ts";
 
 const PREFIX = ".holdfast-sqlite-";
 const CHUNK = 1024 * 1024;
@@ -19,8 +19,8 @@ export interface CopyFile {
   readonly path: string;
   /** Length in bytes. */
   readonly size: () => number;
-  /** All of it, in chunks of 1 MiB. */
-  readonly read: () => Bytes;
+  /** All of it, or the parts named, in chunks of up to 1 MiB. */
+  readonly read: (parts?: Iterable<ByteRange>) => Bytes;
   /** Frees the disk. */
   readonly close: () => void;
 }
@@ -41,7 +41,7 @@ export function copyFile(dir: string): CopyFile {
   return {
     path,
     size: () => fstatSync(fd).size,
-    read: () => toBytes(() => chunks(fd)),
+    read: (parts) => toBytes(() => chunks(fd, parts ?? [{ start: 0, end: fstatSync(fd).size }])),
     close: () => {
       if (!open) return;
       open = false;
@@ -51,14 +51,15 @@ export function copyFile(dir: string): CopyFile {
   };
 }
 
-async function* chunks(fd: number): AsyncGenerator<U8, void, undefined> {
-  const { size } = fstatSync(fd);
-  for (let at = 0; at < size;) {
-    const chunk = new Uint8Array(Math.min(CHUNK, size - at));
-    const read = readSync(fd, chunk, 0, chunk.length, at);
-    if (read === 0) throw new IntegrityError("Cannot read the copy of a database: it was cut. Run again");
-    at += read;
-    yield await Promise.resolve(chunk.subarray(0, read));
+async function* chunks(fd: number, parts: Iterable<ByteRange>): AsyncGenerator<U8, void, undefined> {
+  for (const { start, end } of parts) {
+    for (let at = start; at < end;) {
+      const chunk = new Uint8Array(Math.min(CHUNK, end - at));
+      const read = readSync(fd, chunk, 0, chunk.length, at);
+      if (read === 0) throw new IntegrityError("Cannot read the copy of a database: it was cut. Run again");
+      at += read;
+      yield await Promise.resolve(chunk.subarray(0, read));
+    }
   }
 }
 

@@ -5,10 +5,12 @@
  */
 import { statSync } from "node:fs";
 import { BusyError, messageOf } from "../../errors.ts";
-import type { Context, Files } from "../../stage.ts";
+import type { Context, Entry, Files } from "../../stage.ts";
 import { extract, type Inspect, type Root } from "../extract.ts";
+import { DELTA } from "./delta.ts";
 import { perform } from "./hand.ts";
 import type { Check } from "./job.ts";
+import { chainOf, rebuild } from "./rebuild.ts";
 import { usersOf } from "./users.ts";
 
 /** How databases go back. */
@@ -35,29 +37,54 @@ export interface StagedDatabase {
 
 /**
  * Extracts, checks every staged database, and only then lets them take their places. What stands there must not be open, and its log
- * is folded into it first, so that no stale `-wal` or `-shm` lies beside its successor, and the old file alone is the old state.
+ * is folded into it first, so that no stale `-wal` or `-shm` lies beside its successor, and the old file alone is the old state. An
+ * increment is put together with all it stands on.
  */
 export async function restore(files: Files, context: Context, options: Return): Promise<void> {
   const paths: string[] = [];
-  const seen: Files = { ...files, entries: (wanted) => noting(files.entries(wanted), paths) };
+  const { full, increments } = await chainOf(files);
+  const latest = await metadataOf(increments.at(-1));
+  const seen: Files = { ...full, entries: (wanted) => noting(full.entries(wanted), paths, latest) };
   const inspect: Inspect = async (placed) => {
     const spots = paths.flatMap((path) => {
       const spot = placed(path);
       return spot ? [{ path, ...spot }] : [];
     });
+    await rebuild(increments, placed, context);
     const staged = spots.map(({ staged }) => staged);
     await perform({ kind: "check", paths: staged, check: options.check }, context.signal);
     await options.look?.(spots);
     if (context.want.conflict === "skip") return;
     for (const { target } of spots) await vacate(target, context, options.timeoutMs);
   };
-  await extract(seen, context, options.roots, inspect);
+  await extract(seen, increments.length > 0 ? unbounded(context) : context, options.roots, inspect);
 }
 
-async function* noting(entries: ReturnType<Files["entries"]>, paths: string[]): ReturnType<Files["entries"]> {
+/** Each archive of a chain is held to its own bounds when it is read: those of the newest say nothing of the full backup. */
+function unbounded(context: Context): Context {
+  const { want } = context;
+  return { ...context, want: { ...want, limits: { ...want.limits, entries: 2 ** 40, bytes: 2 ** 50 } } };
+}
+
+/** Mode, owner and time of the databases as an increment lists them. */
+async function metadataOf(files: Files | undefined): Promise<ReadonlyMap<string, Partial<Entry>>> {
+  const found = new Map<string, Partial<Entry>>();
+  for await (const { path, mode, uid, gid, mtimeMs } of files?.listing?.() ?? []) {
+    if (path.endsWith(`${DELTA}/pages`)) {
+      found.set(path.slice(0, -`${DELTA}/pages`.length), { mode, uid, gid, mtimeMs });
+    }
+  }
+  return found;
+}
+
+async function* noting(
+  entries: ReturnType<Files["entries"]>,
+  paths: string[],
+  latest: ReadonlyMap<string, Partial<Entry>>,
+): AsyncGenerator<Entry, void, undefined> {
   for await (const entry of entries) {
     if (entry.kind === "file") paths.push(entry.path);
-    yield entry;
+    yield { ...entry, ...latest.get(entry.path) };
   }
 }
 
