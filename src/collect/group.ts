@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { join } from "node:path";
 import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import { compareNames } from "./folder.ts";
 import { type Member, restoreApart, sharedProgress } from "./lanes.ts";
@@ -27,6 +28,8 @@ import {
  * its entries, without the folder's name, and does not see their end before the whole backup has been verified and the files
  * stand.
  *
+ * A drill runs those of its members.
+ *
  * Throws TypeError for no members, a name that is not a plain file name, or databases of which only what has changed is stored.
  *
  * @example
@@ -45,6 +48,7 @@ export function group(members: Readonly<Record<string, Stage<void, Files>>>): St
     secret: list.find(({ stage }) => stage.secret !== undefined)?.stage.secret,
     run: (_input, context) => collect(list, context),
     undo: (stored, context) => restore(list, stored, context),
+    drill: list.some(({ stage }) => stage.drill) ? (folder, context) => drill(list, folder, context) : undefined,
     [plain]: (want) => {
       const all = list.map(({ name, stage }) => [name, rootsOf(stage, want)] as const);
       return all.every(isPlain) ? together(all) : undefined;
@@ -73,6 +77,19 @@ function checkMembers(members: Readonly<Record<string, Stage<void, Files>>>): re
     if (why !== undefined) throw new TypeError(`Cannot make "${name}" part of a group: ${why}`);
   }
   return list.sort((a, b) => compareNames(a.name, b.name));
+}
+
+/** The members' own proofs, one after the other; their names stay out of the receipt. */
+async function drill(
+  list: readonly Member[],
+  folder: string,
+  context: Context,
+): Promise<Readonly<Record<string, unknown>>> {
+  const members: Readonly<Record<string, unknown>>[] = [];
+  for (const { name, stage } of list) {
+    if (stage.drill) members.push({ tool: stage.name, ...await stage.drill(join(folder, name), context) });
+  }
+  return { members };
 }
 
 async function collect(list: readonly Member[], context: Context): Promise<Files> {

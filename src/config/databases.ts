@@ -35,6 +35,7 @@ export function postgresSchema(
     passfile: v.optional(path),
     bin: v.optional(path),
     rolePasswords: flag,
+    anyVersion: flag,
     spoolDir: v.optional(path),
   });
   return v.pipe(
@@ -57,6 +58,7 @@ export function redisSchema(
     kind: v.optional(v.picklist(["redis", "valkey"], mustBe('"redis" or "valkey"'))),
     bin: v.optional(path),
     file: v.optional(path),
+    anyVersion: flag,
     spoolDir: v.optional(path),
   });
   return v.pipe(
@@ -78,6 +80,7 @@ export function mariadbSchema(
     defaultsFile: v.optional(path),
     kind: v.optional(v.picklist(["mariadb", "mysql"], mustBe('"mariadb" or "mysql"'))),
     bin: v.optional(path),
+    anyVersion: flag,
     spoolDir: v.optional(path),
   });
   return v.pipe(

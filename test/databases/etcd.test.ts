@@ -7,7 +7,16 @@ import type { Entry, Files } from "../../src/stage.ts";
 import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import { freePort } from "../store/s3_server.ts";
-import { objects, onFreePort, planOver, type Running, serve, userFolder, works } from "./support.ts";
+import {
+  objects,
+  onFreePort,
+  planOver,
+  provenIn,
+  type Running,
+  serve,
+  userFolder,
+  works,
+} from "./support.ts";
 
 const TOOLS = ["etcd", "etcdctl", "openssl", "setpriv"];
 const PASSWORD = "pass-word-1";
@@ -113,6 +122,10 @@ judged(
     }
     const drilled = await drill(plan);
     assert.ok(drilled.phases.start > 0);
+    const proven = await provenIn(to);
+    assert.ok(
+      Number(proven.revision) >= Number(revision) && Number(proven.keys) > 300 && Number(proven.hash) > 0,
+    );
     assert.deepEqual(fs.readdirSync(dir.path).sort(), ["one"]);
 
     fs.mkdirSync(dataDir);
@@ -145,9 +158,7 @@ judged(
     using dir = scratch();
     fs.chmodSync(dir.path, 0o755);
     fs.mkdirSync(dir.join("spool"));
-    const server = await started(userFolder(dir.join("data")));
-    await using stack = new AsyncDisposableStack();
-    stack.use(server);
+    await using server = await started(userFolder(dir.join("data")));
     const login = ["--user=root", `--password=${PASSWORD}`];
     server.ctl("put", "key", "value ".repeat(1000));
     for (const args of [["user", "add", `root:${PASSWORD}`], ["user", "grant-role", "root", "root"]]) {
@@ -192,7 +203,6 @@ judged(
     assert.equal(fs.readFileSync(`${bin}/named`, "utf8"), "", "no file with a name held it");
     through(`printf x | dd of="$f" bs=1 seek=9000 conv=notrunc status=none`);
     await failing({ bin }, /Cannot back up "snapshot.db": its checksum does not agree/);
-    through(`exit 0`);
     fs.writeFileSync(
       `${bin}/etcdctl`,
       `#!/bin/sh\ncase "$*" in *"asks for the revision"*) echo '{"header":{"revision":999999}}'; exit 0;; esac\n` +
@@ -200,8 +210,6 @@ judged(
       { mode: 0o755 },
     );
     await failing({ bin }, /the member lags, its snapshot is of revision \d+, the cluster was at 999999/);
-    await server.kill();
-    await failing({}, /Cannot back up etcd: .*(?:DeadlineExceeded|refused|deadline exceeded)/s);
   },
 );
 

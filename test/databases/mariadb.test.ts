@@ -2,8 +2,9 @@
 import { strict as assert } from "node:assert";
 import { execFileSync, spawn } from "node:child_process";
 import * as fs from "node:fs";
-import { backup, databases, encrypt, restore, store } from "../../mod.ts";
+import { backup, databases, drill, encrypt, restore, store } from "../../mod.ts";
 import type { Entry, Files } from "../../src/stage.ts";
+import { refuseDamage } from "../../src/recipes/databases/mariadb_drill.ts";
 import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import {
@@ -11,6 +12,7 @@ import {
   objects,
   onFreePort,
   planOver,
+  provenIn,
   type Running,
   serve,
   until,
@@ -120,6 +122,9 @@ judged("mariadb() backs up a server that is written to, and fills a new one", TO
   assert.equal(receipt.sources[0]!.facts.serverVersion, old.sql("SELECT VERSION()"));
   assert.equal(receipt.sources[0]!.facts.databases, 1);
 
+  await drill(planOver(databases.mariadb(old.options), to, recipient, identity));
+  assert.deepEqual(await provenIn(to), { server: old.sql("SELECT VERSION()"), tables: 2 });
+
   await using fresh = await started(dir, dir.join("two"));
   const back = planOver(databases.mariadb(fresh.options), to, recipient, identity);
   await restore(back, { inPlace: true });
@@ -189,6 +194,9 @@ judged(
     };
     const undo = databases.mariadb(server.options).undo(stored, testContext({ want: { inPlace: true } }));
     await assert.rejects(undo, /this server is version .*, the backup is from version 99\.1\.2/);
+    const any = databases.mariadb({ ...server.options, anyVersion: true });
+    const tried = any.undo(stored, testContext({ want: { inPlace: true } }));
+    await assert.rejects(tried, /Cannot restore "databases.sql": "mariadb" ended with/);
 
     const lock = spawn(
       "mariadb",
@@ -208,6 +216,15 @@ judged(
     await over;
   },
 );
+
+Deno.test("a drill of mariadb() fails for what the check prints, whatever its exit code", () => {
+  const sound =
+    "app.log                    OK\napp.view\nnote     : The storage engine for the table doesn't support check\n";
+  refuseDamage(sound);
+  const printed =
+    `${sound}app.head\nwarning  : 1 client is using or hasn't closed the table properly\nerror    : Corrupt\n`;
+  assert.throws(() => refuseDamage(printed), /a restored table is damaged: .*error +: Corrupt/);
+});
 
 Deno.test("mariadb() refuses wrong options when it is made", () => {
   assert.throws(() => databases.mariadb({ port: -1 }), { name: "RangeError" });

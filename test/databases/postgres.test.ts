@@ -2,16 +2,17 @@
 import { strict as assert } from "node:assert";
 import { execFileSync, spawn } from "node:child_process";
 import * as fs from "node:fs";
-import { backup, databases, encrypt, restore, store } from "../../mod.ts";
+import { backup, collect, databases, drill, encrypt, restore, store } from "../../mod.ts";
 import type { Entry, Files } from "../../src/stage.ts";
 import { run, runPrinted } from "../cli/support.ts";
-import { judged, scratch, testContext } from "../support.ts";
+import { judged, scratch, type Seen, testContext } from "../support.ts";
 import {
   asUser,
   objects,
   onFreePort,
   planOver,
   postgresBin,
+  provenIn,
   type Running,
   serve,
   until,
@@ -152,6 +153,52 @@ judged("postgres() backs up a server that is written to, and fills a new one", T
   assert.match(listed, /TABLE DATA public log/);
 });
 
+judged(
+  "postgres() is drilled on a server of its own, as a member of a group, tablespaces and all",
+  TOOLS,
+  async () => {
+    using dir = scratch();
+    await using server = await started(initialised(dir, "data"));
+    const space = userFolder(dir.join("space"));
+    server.sql("postgres", `CREATE TABLESPACE "far 'away" LOCATION '${space}'`);
+    server.sql("postgres", `CREATE DATABASE app TABLESPACE "far 'away"`);
+    server.sql("app", TABLES);
+    const there = fs.readdirSync(space);
+    const to = store.memory();
+    const source = databases.postgres(server.options);
+    const plan = planOver(collect.group({ db: source }), to, recipient, identity);
+    await backup(plan);
+    await drill(plan);
+    assert.deepEqual(await provenIn(to), {
+      members: [{
+        tool: "postgres",
+        server: server.sql("postgres", "SHOW server_version"),
+        databases: 2,
+        tables: 2,
+        checked: true,
+      }],
+    });
+    assert.deepEqual(
+      fs.readdirSync(space),
+      there,
+      "the drill's server did not use the tablespace's own folder",
+    );
+
+    // A dump that is not whole, an extension that this server does not have, a machine without a server.
+    await restore(plan, { into: dir.join("out") });
+    const out = dir.join("out/db");
+    const seen: Seen = { warnings: [], infos: [] };
+    assert.deepEqual(
+      await databases.postgres({ bin: dir.join("space") }).drill!(out, testContext({ seen })),
+      { server: "none" },
+    );
+    assert.match(seen.warnings[0]!.message, /no "postgres" here.*no more is proven/);
+    fs.truncateSync(`${out}/app.dump`, 60_000);
+    await assert.rejects(source.drill!(out, testContext()), /Cannot restore "app.dump": .*pg_restore/s);
+    assert.deepEqual(fs.readdirSync(out).sort(), ["app.dump", "globals.sql", "postgres.dump"]);
+  },
+);
+
 judged("postgres() stores nothing when the server refuses, goes away, or a dump is cut", TOOLS, async () => {
   using dir = scratch();
   await using server = await started(initialised(dir, "data"));
@@ -250,7 +297,14 @@ judged(
     );
     await assert.rejects(
       undo({ serverVersion: 100001, clientVersion: "99.1" }),
-      /pg_restore is version \d+, pg_dump was version 99/,
+      /pg_restore is version \d+, the backup is from version 99/,
+    );
+    // It goes on where that is asked for; what it is given is no dump.
+    const any = databases.postgres({ ...server.options, anyVersion: true });
+    const newer = { serverVersion: 990001, clientVersion: "99.1" };
+    await assert.rejects(
+      any.undo(stored(newer), testContext({ want: { inPlace: true } })),
+      /Cannot restore "app.dump": .*pg_restore" ended with/,
     );
     assert.equal(server.sql("postgres", "SELECT count(*) FROM pg_database WHERE datname = 'app'"), "0");
     await assert.rejects(

@@ -2,12 +2,22 @@
 import { strict as assert } from "node:assert";
 import { execFileSync, spawn } from "node:child_process";
 import * as fs from "node:fs";
-import { backup, databases, encrypt, restore, store } from "../../mod.ts";
+import { backup, databases, drill, encrypt, restore, store } from "../../mod.ts";
 import type { Files } from "../../src/stage.ts";
 import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import { freePort } from "../store/s3_server.ts";
-import { objects, onFreePort, planOver, type Running, serve, until, userFolder, works } from "./support.ts";
+import {
+  objects,
+  onFreePort,
+  planOver,
+  provenIn,
+  type Running,
+  serve,
+  until,
+  userFolder,
+  works,
+} from "./support.ts";
 
 const TOOLS = ["redis-server", "redis-cli", "redis-check-rdb", "setpriv"];
 const PASSWORD = "pass-word-1";
@@ -84,6 +94,16 @@ judged("redis() backs up a server that is written to, and a new one starts with 
     const { facts } = receipt.sources[0]!;
     assert.ok(old.ask("INFO", "server").includes(`redis_version:${facts.serverVersion}`));
   }
+  await drill(plan);
+  const version = /v=([\d.]+)/.exec(execFileSync("redis-server", ["--version"], { encoding: "utf8" }))![1];
+  assert.deepEqual(await provenIn(to), { server: version, keys: 20002 });
+  fs.mkdirSync(dir.join("damaged"));
+  fs.writeFileSync(dir.join("damaged/dump.rdb"), "REDIS0011");
+  await assert.rejects(
+    databases.redis().drill!(dir.join("damaged"), testContext()),
+    /The drill failed: "redis-check-rdb"/,
+  );
+
   userFolder(dir.join("two"));
   fs.mkdirSync(dir.join("two/appendonlydir"));
   await assert.rejects(restore(plan, { inPlace: true }), /appendonlydir" there the server would not read/);
@@ -167,6 +187,11 @@ judged("redis() refuses an older server, and a restore in place without a file",
     /the backup is from version 99\.0\.1/,
   );
   await assert.rejects(undo({}), /name the server's file/);
+  await assert.rejects(
+    undo({ port: freePort(), file: "/nowhere/dump.rdb", anyVersion: true }),
+    /Not to be read/,
+    "it goes on where that is asked for",
+  );
   assert.throws(() => databases.redis({ port: 0 }), { name: "RangeError" });
   assert.throws(() => databases.redis({ kind: "other" as "redis" }), { name: "TypeError" });
   assert.throws(() => databases.redis({ password: "x" as unknown as () => string }), { name: "TypeError" });

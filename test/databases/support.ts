@@ -3,6 +3,7 @@ import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, chownSync, existsSync, readdirSync } from "node:fs";
 import { archive, encrypt, pipeline, sign, upload } from "../../mod.ts";
 import { freePort } from "../store/s3_server.ts";
+import { readAll, text } from "../../src/bytes.ts";
 import type { Plan } from "../../src/find.ts";
 import type { Files, Stage, Store } from "../../src/stage.ts";
 
@@ -110,4 +111,14 @@ export async function objects(to: Store): Promise<number> {
   let count = 0;
   for await (const _ of to.list()) count++;
   return count;
+}
+
+/** What the collector's own proof put into the one drill's receipt. */
+export async function provenIn(to: Store): Promise<Readonly<Record<string, unknown>>> {
+  for await (const { key } of to.list()) {
+    if (key.endsWith(".drill.json")) {
+      return JSON.parse(text(await readAll(await to.get(key), 1e6))).facts.proven;
+    }
+  }
+  throw new Error("There is no drill");
 }

@@ -44,8 +44,8 @@ export async function drillEtcd(
   const clients = ["--listen-client-urls", CLIENT, "--advertise-client-urls", CLIENT];
   const peers = ["--listen-peer-urls", PEER, "--initial-advertise-peer-urls", PEER];
   const argv = [program, "--data-dir", dataDir, ...clients, ...peers, "--initial-cluster", `default=${PEER}`];
-  const call = { argv, env: {}, cwd: scratch.socket };
-  await using _server = await serve(call, scratch.as, () => asked("endpoint", "health"), signal);
+  const call = { argv, env: {}, cwd: scratch.socket, as: scratch.as };
+  await using _server = await serve(call, () => asked("endpoint", "health"), signal);
   const now = Number(/"revision":(\d+)/.exec(await asked("endpoint", "status", "-w", "json"))?.[1]);
   if (now !== revision) {
     throw new IntegrityError(

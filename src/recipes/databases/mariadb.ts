@@ -9,7 +9,9 @@ import { ExistsError } from "../../errors.ts";
 import type { Context, Files, Stage } from "../../stage.ts";
 import { type Dump, dumpStage, type Facts, type Kept } from "./dumps.ts";
 import { ask, type Call, checkPort, checkTexts, programIn } from "./programs.ts";
+import { drillMariadb } from "./mariadb_drill.ts";
 import { endsWith } from "./tail.ts";
+import { isOlder, tooOld } from "./versions.ts";
 
 /** Where a server is, and what of it is dumped. */
 export interface MariadbOptions {
@@ -29,6 +31,8 @@ export interface MariadbOptions {
   readonly kind?: "mariadb" | "mysql" | undefined;
   /** Folder of the programs. Default: the PATH. */
   readonly bin?: string | undefined;
+  /** Restores into a server older than the one backed up. Default: false, it is refused. */
+  readonly anyVersion?: boolean | undefined;
   /** Folder for dumps beyond 4 MiB, which wait there, encrypted and without a name; default: the system's temporary folder. */
   readonly spoolDir?: string | undefined;
 }
@@ -42,8 +46,9 @@ const END = "-- Dump completed";
  * they are written to. It is stored only when the program has ended well and its last line is there. Users and grants are not in it.
  * Versions of server and program stand in the receipt.
  *
- * Undo with `want.inPlace` feeds it to the server of the options, which must not be older than the one backed up. A database of the same
- * name is a conflict, found before anything is touched; `overwrite` replaces its tables, table by table. Other requests write the file.
+ * Undo with `want.inPlace` feeds it to the server of the options, which must not be older than the one backed up (but with
+ * `anyVersion`). A database of the same name is a conflict, found before anything is touched; `overwrite` replaces its tables, table by table. Other requests write the file.
+ * A drill fills a private server with it, which then checks all its tables.
  *
  * Throws TypeError or RangeError for options that cannot be.
  *
@@ -65,6 +70,7 @@ export function mariadb(options: MariadbOptions = {}): Stage<void, Files> {
     spoolDir,
     dumps: (signal) => dumps(options, signal),
     back: (kept, recorded, context) => back(options, kept, recorded, context),
+    drill: (folder, context) => drillMariadb(options, folder, context),
   });
 }
 
@@ -82,7 +88,8 @@ function call(options: MariadbOptions, program: "client" | "dump", ...args: read
   return { argv: [...argv, "--default-character-set=utf8mb4", ...args], env: {} };
 }
 
-async function query(
+/** The rows of a query. */
+export async function query(
   failed: string,
   options: MariadbOptions,
   sql: string,
@@ -132,11 +139,8 @@ async function back(
   const failed = "Cannot restore into MariaDB";
   const [version = ""] = await query(failed, options, "SELECT VERSION()", signal);
   const was = recorded?.serverVersion;
-  if (typeof was === "string" && older(version, was)) {
-    throw new Error(
-      `${failed}: this server is version ${version}, the backup is from version ${was}, and an older server may not ` +
-        "understand it. Nothing was touched. Restore into the same or a newer version",
-    );
+  if (typeof was === "string" && isBehind(version, was) && !options.anyVersion) {
+    throw tooOld(failed, "this server", version, was);
   }
   const there = await query(failed, options, "SHOW DATABASES", signal);
   const held = new Set<string>();
@@ -169,10 +173,7 @@ async function databasesIn(content: Spool): Promise<readonly string[]> {
   return names;
 }
 
-/** By the first two numbers. MariaDB and MySQL count differently: between them nothing is refused. */
-function older(one: string, other: string): boolean {
-  if (/mariadb/i.test(one) !== /mariadb/i.test(other)) return false;
-  const [a = 0, b = 0] = one.split(".").map((part) => Number.parseInt(part, 10));
-  const [c = 0, d = 0] = other.split(".").map((part) => Number.parseInt(part, 10));
-  return a < c || (a === c && b < d);
+/** MariaDB and MySQL count differently: between them nothing is refused. */
+function isBehind(one: string, other: string): boolean {
+  return /mariadb/i.test(one) === /mariadb/i.test(other) && isOlder(one, other);
 }

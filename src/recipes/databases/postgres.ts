@@ -9,6 +9,7 @@ import { messageOf } from "../../errors.ts";
 import type { Files, Stage } from "../../stage.ts";
 import { type Dump, dumpStage, type Facts } from "./dumps.ts";
 import { GLOBALS, GLOBALS_END, postgresBack } from "./postgres_back.ts";
+import { drillPostgres } from "./postgres_drill.ts";
 import { checkServer, postgresEnv, type PostgresServer, postgresVersions, query } from "./postgres_server.ts";
 import { checkTexts, programIn } from "./programs.ts";
 import { endsWith } from "./tail.ts";
@@ -19,6 +20,8 @@ export interface PostgresOptions extends PostgresServer {
   readonly database?: string | undefined;
   /** Whether the digests of the roles' passwords come along, which only a superuser may read. Default: true. */
   readonly rolePasswords?: boolean | undefined;
+  /** Restores into a server, or with programs, older than those of the backup. Default: false, it is refused. */
+  readonly anyVersion?: boolean | undefined;
   /** Folder for dumps beyond 4 MiB, which wait there, encrypted and without a name; default: the system's temporary folder. */
   readonly spoolDir?: string | undefined;
 }
@@ -28,10 +31,11 @@ export interface PostgresOptions extends PostgresServer {
  * `pg_dumpall`. Each database is consistent in itself, as of one moment; writers do not wait. A dump is stored only when `pg_dump`
  * has ended well and `pg_restore` has read it to its end. Versions of server and programs stand in the receipt.
  *
- * Undo with `want.inPlace` restores into the server of the options, which must not be older than the one backed up: a database that is
+ * Undo with `want.inPlace` restores into the server of the options, which must not be older than the one backed up (but with
+ * `anyVersion`): a database that is
  * not there is created, an empty one filled. One that holds anything is a conflict, found before anything is touched: `skip` leaves it,
  * `overwrite` replaces what the dump holds, in one transaction. Roles that exist stay as they are, but with `overwrite`.
- * Other requests write the files.
+ * Other requests write the files. A drill fills a private server with them.
  *
  * Throws TypeError or RangeError for options that cannot be.
  *
@@ -50,6 +54,7 @@ export function postgres(options: PostgresOptions = {}): Stage<void, Files> {
     secret: all && options.rolePasswords !== false ? "the passwords of the server's roles" : undefined,
     dumps: (signal) => dumps(options, signal),
     back: (kept, recorded, context) => postgresBack(options, kept, recorded, context),
+    drill: (folder, context) => drillPostgres(options, folder, context),
   });
 }
 

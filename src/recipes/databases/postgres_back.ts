@@ -11,6 +11,7 @@ import type { Facts, Kept } from "./dumps.ts";
 import type { PostgresOptions } from "./postgres.ts";
 import { postgresEnv, postgresVersions, query } from "./postgres_server.ts";
 import { type Call, programIn } from "./programs.ts";
+import { tooOld } from "./versions.ts";
 
 /** Roles and tablespaces, which belong to no database. */
 export const GLOBALS = "globals.sql";
@@ -21,16 +22,22 @@ const FAILED = "Cannot restore into PostgreSQL";
 /** The database that every server has. */
 const HOME = "postgres";
 
+/** How a restore goes, beside what its server says. */
+export interface BackOptions extends PostgresOptions {
+  /** Gives the folder for a tablespace in place of the recorded one. Default: the recorded one. */
+  readonly tablespace?: ((name: string) => string) | undefined;
+}
+
 /** The program for each dump, globals first. Throws {@linkcode ExistsError} for a database that holds something. */
 export async function postgresBack(
-  options: PostgresOptions,
+  options: BackOptions,
   kept: readonly Kept[],
   recorded: Facts | undefined,
   context: Context,
 ): Promise<readonly (Call & Kept)[]> {
   const { signal } = context;
   const target = await postgresVersions(FAILED, options, HOME, "pg_restore", signal);
-  checkVersions(recorded, target);
+  if (!options.anyVersion) checkVersions(recorded, target);
   const names = await query(FAILED, options, HOME, "SELECT datname FROM pg_database", signal);
   const calls: (Call & Kept)[] = [];
   const globals = kept.find(({ path }) => path === GLOBALS);
@@ -63,20 +70,10 @@ function checkVersions(
   const { serverVersion, clientVersion } = recorded ?? {};
   const was = Math.floor(Number(serverVersion ?? 0) / 10000);
   const is = Math.floor(target.serverVersion / 10000);
-  if (is < was) {
-    throw new Error(
-      `${FAILED}: this server is version ${is}, the backup is from version ${was}, and an older server may not ` +
-        "understand it. Nothing was touched. Restore into the same or a newer version",
-    );
-  }
+  if (is < was) throw tooOld(FAILED, "this server", is, was);
   const wrote = Number.parseInt(String(clientVersion ?? 0), 10);
   const reads = Number.parseInt(target.clientVersion, 10);
-  if (reads < wrote) {
-    throw new Error(
-      `${FAILED}: pg_restore is version ${reads}, pg_dump was version ${wrote}. Nothing was touched. ` +
-        'Install newer programs, or name their folder with "bin"',
-    );
-  }
+  if (reads < wrote) throw tooOld(FAILED, "pg_restore", reads, wrote);
 }
 
 async function holdsSomething(
@@ -110,7 +107,7 @@ async function databaseBack(
 
 /** Roles and tablespaces that exist are left as they are, but with `overwrite` roles get their recorded attributes and passwords. */
 async function globalsBack(
-  options: PostgresOptions,
+  options: BackOptions,
   globals: Kept,
   { want, signal }: Context,
 ): Promise<Call & Kept> {
@@ -120,9 +117,17 @@ async function globalsBack(
   const kept = want.conflict === "overwrite" ? [] : made.filter((line) => line.startsWith("CREATE ROLE "))
     .map((line) => line.replace(/^CREATE/, "ALTER").replace(/;$/, " WITH "));
   const left = [...made, ...kept];
-  const lines = text(await readAll(globals.content.read(), 2 ** 28, GLOBALS)).split("\n");
+  const lines = text(await readAll(globals.content.read(), 2 ** 28, GLOBALS)).split("\n")
+    .filter((line) => !left.some((start) => line.startsWith(start)))
+    .map((line) => placed(line, options.tablespace));
   const content: Spool = spooled(GLOBALS, options.spoolDir);
-  content.write(utf8(lines.filter((line) => !left.some((start) => line.startsWith(start))).join("\n")));
+  content.write(utf8(lines.join("\n")));
   const argv = [programIn(options.bin, "psql"), "-Xq", "--no-password", "-v", "ON_ERROR_STOP=1", "-f", "-"];
   return { path: globals.path, content, argv, env: await postgresEnv(options, HOME) };
+}
+
+/** A line of the globals, its tablespace elsewhere where that is asked for. */
+function placed(line: string, tablespace: BackOptions["tablespace"]): string {
+  const parts = tablespace && /^(CREATE TABLESPACE (.*) OWNER .* LOCATION )'.*';$/.exec(line);
+  return parts ? `${parts[1]}'${tablespace(parts[2]!).replaceAll("'", "''")}';` : line;
 }

@@ -3,7 +3,10 @@
  *
  * @module
  */
+import { existsSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
 import { ask, type Call, checkPort, checkTexts, programIn, secretEnv } from "./programs.ts";
+import { findServer } from "./scratch.ts";
 
 /** Where a PostgreSQL server is, and as whom. What is not given comes from the PG* variables, as for its own programs. */
 export interface PostgresServer {
@@ -74,4 +77,34 @@ export async function postgresVersions(
   const argv = [programIn(server.bin, program), "--version"];
   const said = await ask(failed, { argv, env: {} }, signal);
   return { serverVersion: Number(version), clientVersion: /\d+(?:\.\d+)*/.exec(said)?.[0] ?? said };
+}
+
+/** The server's program: in `bin`, on the PATH, or the newest where systems keep them. Undefined: it is not there. */
+export function findPostgres(bin: string | undefined): string | undefined {
+  const kept = [...inside("/usr/lib/postgresql"), ...inside("/usr")].filter((folder) =>
+    /postgresql\/\d+$|pgsql-\d+$/.test(folder)
+  ).sort((a, b) => Number.parseInt(b.match(/\d+$/)![0], 10) - Number.parseInt(a.match(/\d+$/)![0], 10));
+  return findServer("postgres", bin, [...kept, "/usr/local/pgsql"].map((folder) => join(folder, "bin")));
+}
+
+function inside(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).map((name) => join(folder, name));
+  } catch {
+    return [];
+  }
+}
+
+/** Has `pg_amcheck` (from version 14 on) look through all tables and B-trees. Whether it did; throws what it finds. */
+export async function amcheck(
+  failed: string,
+  server: string,
+  own: PostgresServer,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const program = join(dirname(server), "pg_amcheck");
+  if (!existsSync(program)) return false;
+  const argv = [program, "--all", "--install-missing", "--no-password"];
+  await ask(`${failed}: its tables are damaged`, { argv, env: await postgresEnv(own, "postgres") }, signal);
+  return true;
 }

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { readAll, text } from "../../bytes.ts";
-import { start } from "../../child.ts";
+import { type Account, start } from "../../child.ts";
 import { askSecret } from "../../secrets.ts";
 
 /** Longest answer that is read: 16 MiB, a million names. */
@@ -19,11 +19,17 @@ export interface Call {
   readonly env: Readonly<Record<string, string>>;
   /** Working folder; default: the current one. */
   readonly cwd?: string | undefined;
+  /** Whose process it is; only root can say so. Default: ours. */
+  readonly as?: Account | undefined;
 }
 
 /** What a program prints, without the last newline. Throws an Error that begins with `failed` when it does not end well. */
-export async function ask(failed: string, { argv, env, cwd }: Call, signal: AbortSignal): Promise<string> {
-  const child = start({ argv, cwd, env, use: "stdout", signal });
+export async function ask(
+  failed: string,
+  { argv, env, cwd, as }: Call,
+  signal: AbortSignal,
+): Promise<string> {
+  const child = start({ argv, cwd, env, use: "stdout", as, signal });
   try {
     const answer = text(await readAll(child.stdout!, ANSWER, `the answer of "${argv[0]}"`));
     const failure = await child.end();

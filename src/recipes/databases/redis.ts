@@ -8,10 +8,13 @@ import { dirname, join } from "node:path";
 import { extract } from "../../collect/extract.ts";
 import type { Spool } from "../../collect/spool.ts";
 import { ConfigError } from "../../errors.ts";
+import { checkFunctions } from "../../secrets.ts";
 import type { Context, Files, Stage } from "../../stage.ts";
 import { type Dump, dumpStage, type Facts } from "./dumps.ts";
 import { ask, type Call, checkPort, checkTexts, programIn, secretEnv } from "./programs.ts";
 import { lengthOfRdb } from "./rdb.ts";
+import { drillRedis } from "./redis_drill.ts";
+import { isOlder, tooOld, versionIn } from "./versions.ts";
 
 /** Where a server is, and as whom. */
 export interface RedisOptions {
@@ -33,11 +36,14 @@ export interface RedisOptions {
   readonly bin?: string | undefined;
   /** The file that the server reads when it starts, for a restore in place: "/var/lib/redis/dump.rdb". */
   readonly file?: string | undefined;
+  /** Restores for a server program older than the server backed up. Default: false, it is refused. */
+  readonly anyVersion?: boolean | undefined;
   /** Folder for data beyond 4 MiB, which waits there, encrypted and without a name; default: the system's temporary folder. */
   readonly spoolDir?: string | undefined;
 }
 
-const PATH = "dump.rdb";
+/** The stored path. */
+export const PATH = "dump.rdb";
 
 /**
  * Stores `dump.rdb`: all keys as of one moment, as a replica receives them (`redis-cli --rdb`); writers do not wait. It is stored only
@@ -45,7 +51,7 @@ const PATH = "dump.rdb";
  *
  * Undo with `want.inPlace` writes `file`, which the server reads when it starts: it is refused while the server answers (for it would
  * write over the file when it ends), beside an append-only log (which the server would read instead), and by an older server's
- * program. Other requests write the file into their folder.
+ * program, but with `anyVersion`. Other requests write the file into their folder. A drill starts a private server with it.
  *
  * Throws TypeError or RangeError for options that cannot be.
  *
@@ -61,14 +67,13 @@ export function redis(options: RedisOptions = {}): Stage<void, Files> {
   if (kind !== "redis" && kind !== "valkey") {
     throw new TypeError(`Cannot back up ${JSON.stringify(kind)}: "kind" is "redis" or "valkey"`);
   }
-  if (options.password !== undefined && typeof options.password !== "function") {
-    throw new TypeError('Cannot use "password": it must be a function that gives it when it is needed');
-  }
+  checkFunctions({ password: options.password });
   const dumped = dumpStage({
     tool: "redis",
     spoolDir,
     dumps: (signal) => dumps(options, signal),
     back: () => Promise.resolve([]),
+    drill: (folder, context) => drillRedis(options, folder, context),
   });
   return {
     ...dumped,
@@ -80,7 +85,7 @@ export function redis(options: RedisOptions = {}): Stage<void, Files> {
 }
 
 /** A call of the client; its arguments hold no secret. */
-async function client(options: RedisOptions, ...args: readonly string[]): Promise<Call> {
+export async function client(options: RedisOptions, ...args: readonly string[]): Promise<Call> {
   const { host, port, socket, user, password, tls, kind = "redis", bin } = options;
   const argv = [programIn(bin, `${kind}-cli`), "-e"];
   if (host !== undefined) argv.push("-h", host);
@@ -115,10 +120,6 @@ function programOf({ bin, kind = "redis" }: RedisOptions, name: string): string 
   return programIn(bin, `${kind}-${name}`);
 }
 
-function versionIn(text: string): string {
-  return /\d+(?:\.\d+)+/.exec(text)?.[0] ?? text;
-}
-
 /** The file to write. Throws while that would be lost, or not be read. */
 async function place(options: RedisOptions, stored: Files, { signal }: Context): Promise<string> {
   const failed = "Cannot restore Redis";
@@ -146,18 +147,8 @@ async function place(options: RedisOptions, stored: Files, { signal }: Context):
   const recorded = stored.facts().sources.find(({ tool }) => tool === "redis")?.facts.serverVersion;
   const argv = [programOf(options, "server"), "--version"];
   const version = versionIn(await ask(failed, { argv, env: {} }, signal));
-  if (typeof recorded === "string" && older(version, recorded)) {
-    throw new Error(
-      `${failed}: the server here is version ${version}, the backup is from version ${recorded}, and an older server ` +
-        "may not read it. Nothing was touched. Install the same or a newer version",
-    );
+  if (typeof recorded === "string" && isOlder(version, recorded) && !options.anyVersion) {
+    throw tooOld(failed, "the server here", version, recorded);
   }
   return file;
-}
-
-/** By the first two numbers: patches read each other's files. */
-function older(one: string, other: string): boolean {
-  const [a = 0, b = 0] = one.split(".").map(Number);
-  const [c = 0, d = 0] = other.split(".").map(Number);
-  return a < c || (a === c && b < d);
 }

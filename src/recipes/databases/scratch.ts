@@ -86,8 +86,7 @@ export async function give(dir: string, as: Account | undefined, signal: AbortSi
 
 /** Starts a server, and waits until `ready` does not throw. Throws with the server's last words when it ends instead. */
 export async function serve(
-  { argv, env, cwd }: Call,
-  as: Account | undefined,
+  { argv, env, cwd, as }: Call,
   ready: () => Promise<unknown>,
   signal: AbortSignal,
 ): Promise<AsyncDisposable> {
