@@ -104,13 +104,27 @@ function withBelow(plan: Plan, stored: Stored, files: Files, context: Context): 
 }
 
 /** The backup that an increment builds on, to be looked for in the same store; undefined for a full one. */
-export function baseOf(stored: Stored): (() => Promise<Stored>) | undefined {
+function baseOf(stored: Stored): (() => Promise<Stored>) | undefined {
   const { base } = receiptOf(stored).contents;
   return base === null ? undefined : () => findBase(stored, base);
 }
 
+/** A stored backup and, one after the other, all it builds on, each with the context to undo it in. */
+export async function* downFrom(
+  stored: Stored,
+  context: Context,
+): AsyncGenerator<{ readonly link: Stored; readonly context: Context }, void, undefined> {
+  for (let link = stored, inner = context;;) {
+    yield { link, context: inner };
+    const base = await baseOf(link)?.();
+    if (!base) return;
+    inner = onBounds(inner, link, base);
+    link = base;
+  }
+}
+
 /** The context for a backup that another one builds on. */
-export function onBounds(context: Context, stored: Stored, base: Stored): Context {
+function onBounds(context: Context, stored: Stored, base: Stored): Context {
   const { limits } = context.want;
   const [own, other] = [boundsOf(receiptOf(stored)), boundsOf(receiptOf(base))];
   const bounds = {

@@ -7,18 +7,20 @@ import { checkProof, type EntryProof, proveEntry } from "./archive/mod.ts";
 import { text } from "./bytes.ts";
 import { RECEIPT } from "./catalog.ts";
 import { makeContext, type RunOptions } from "./context.ts";
-import { IntegrityError, NotFoundError } from "./errors.ts";
-import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
+import { findError, IntegrityError, NotFoundError } from "./errors.ts";
+import { downFrom, find, type Plan, receiptOf, undoOwn } from "./find.ts";
+import { goneIn, isGone, isIncrement } from "./layers.ts";
 import { decodeReceipt } from "./receipt.ts";
 import { wantOf } from "./restore.ts";
-import type { Context, Files, IndexEntry, Seal, U8 } from "./stage.ts";
+import type { Context, IndexEntry, Seal, U8 } from "./stage.ts";
 
 export type { EntryProof };
 
 /**
  * Proves that a backup holds a path: an RFC 6962 inclusion proof under the Merkle root of the backup's receipt. It discloses this entry's
- * metadata and digest, and no other's. Needs the identity, since the index is encrypted like the archive. Throws NotFoundError when
- * the backup does not have the path, IntegrityError when index and receipt do not agree.
+ * metadata and digest, and no other's. Needs the identity, since the index is encrypted like the archive. Where the backup is an increment
+ * and the entry lies in one that it builds on, the proof is about that one: `id` says which. Throws NotFoundError when the backup does not have
+ * the path, IntegrityError when index and receipt do not agree.
  */
 export async function prove(
   plan: Plan,
@@ -28,11 +30,23 @@ export async function prove(
   const stored = await find(plan, options.id ?? "latest", first);
   const path = options.path.replace(/^\.?\//, "").replace(/\/+$/, "");
   const context: Context = { ...first, want: { ...wantOf({}, receiptOf(stored)), path } };
-  const { index } = await undoFrom(plan, stored, context, 1) as Files;
-  if (!index) throw new NotFoundError(`Cannot prove anything about "${stored.id}": it has no index`);
-  const proof = await proveEntry(index, path);
-  checkProof(proof, receiptOf(stored).contents);
-  return { id: stored.id, proof, receipt: stored.copies[0]!.receipt };
+  for await (const { link, context: inner } of downFrom(stored, context)) {
+    const files = await undoOwn(plan, link, inner);
+    const { index } = files;
+    if (!index) throw new NotFoundError(`Cannot prove anything about "${link.id}": it has no index`);
+    try {
+      const proof = await proveEntry(index, path);
+      checkProof(proof, receiptOf(link).contents);
+      if (link.id !== stored.id) {
+        first.log.info(`"${stored.id}" builds on "${link.id}", which holds it: the proof is about that one`);
+      }
+      return { id: link.id, proof, receipt: link.copies[0]!.receipt };
+    } catch (error) {
+      if (!findError(error, NotFoundError) || !isIncrement(receiptOf(link))) throw error;
+      if (isGone(path, await goneIn(files))) throw error;
+    }
+  }
+  throw new NotFoundError(`Cannot find "${path}" in "${stored.id}"`);
 }
 
 /** What a proof is checked with. */

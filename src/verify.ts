@@ -8,11 +8,11 @@ import { sha256 } from "./bytes.ts";
 import { readCatalog } from "./catalog.ts";
 import { makeContext, type RunOptions } from "./context.ts";
 import { findError, IntegrityError, KeyError, messageOf, StoreError } from "./errors.ts";
-import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
+import { downFrom, find, type Plan, receiptOf, undoOwn } from "./find.ts";
 import { acceptLedger, appendEvent, audit } from "./ledger.ts";
 import { wantOf } from "./restore.ts";
 import type { ReceiptRef } from "./receipt.ts";
-import type { Context, Files, Sealed, Store, Stored } from "./stage.ts";
+import type { Context, Sealed, Store, Stored } from "./stage.ts";
 
 /** What to verify, and how thoroughly. */
 export interface VerifyOptions extends RunOptions {
@@ -37,7 +37,7 @@ export interface VerifyResult {
   readonly level: "quick" | "full";
   /** Stores whose copy was verified. */
   readonly stores: readonly string[];
-  /** Entries whose digest was compared with the index; undefined when none were ("quick", or no fitting key). */
+  /** Entries whose digest was compared with the index, those of what the backup builds on too; undefined when none were ("quick", or no fitting key). */
   readonly entries?: number | undefined;
   /** Why entries were not checked at level "full": no key fits. The stored bytes are what the receipt says. */
   readonly unchecked?: KeyError | undefined;
@@ -72,8 +72,9 @@ export async function verify(plan: Plan, options: VerifyOptions = {}): Promise<V
         continue;
       }
       const one: Stored = { ...stored, copies: [copy] };
-      if (level === "quick") await quick(plan, one, context);
-      else ({ entries, unchecked } = await fullAndRecorded(plan, one, context));
+      if (level === "quick") {
+        for await (const { link, context: inner } of downFrom(one, context)) await quick(plan, link, inner);
+      } else ({ entries, unchecked } = await fullAndRecorded(plan, one, context));
       verified.push(store.url);
     } catch (error) {
       context.signal.throwIfAborted();
@@ -163,24 +164,31 @@ export async function quick(plan: Plan, stored: Stored, context: Context): Promi
   return value as Sealed;
 }
 
-/** Every byte, and with a fitting key every entry. */
+/** Every byte, and with a fitting key every entry, also of what the backup builds on. */
 async function full(
   plan: Plan,
   stored: Stored,
   context: Context,
 ): Promise<{ entries?: number; unchecked?: KeyError }> {
-  try {
-    const files = await undoFrom(plan, stored, context, 1) as Files;
-    const { entries } = await checkEntries(files, receiptOf(stored).contents, context);
-    return { entries };
-  } catch (error) {
-    const unchecked = findError(error, KeyError);
-    if (!unchecked) throw error;
-    const sealed = await quick(plan, stored, context);
-    for await (const _chunk of sealed.body.read()) context.signal.throwIfAborted();
-    if (sealed.index) { for await (const _chunk of sealed.index.read()) context.signal.throwIfAborted(); }
-    return { unchecked };
+  let entries = 0;
+  let unchecked: KeyError | undefined;
+  for await (const { link, context: inner } of downFrom(stored, context)) {
+    try {
+      const files = await undoOwn(plan, link, inner);
+      entries += (await checkEntries(files, receiptOf(link).contents, inner)).entries;
+    } catch (error) {
+      const missing = findError(error, KeyError);
+      if (!missing) throw error;
+      unchecked ??= missing;
+      await readAll(await quick(plan, link, inner), inner);
+    }
   }
+  return unchecked ? { unchecked } : { entries };
+}
+
+async function readAll({ body, index }: Sealed, { signal }: Context): Promise<void> {
+  for await (const _chunk of body.read()) signal.throwIfAborted();
+  if (index) { for await (const _chunk of index.read()) signal.throwIfAborted(); }
 }
 
 /** Appends the receipt of a proof to the ledger of the copy's store. A store that cannot be written, and a missing key to sign with, are warnings: the proof stands. */

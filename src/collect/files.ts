@@ -7,12 +7,15 @@ import { realpathSync } from "node:fs";
 import { setImmediate } from "node:timers";
 import { withFill } from "../blocks.ts";
 import { label, labelled } from "../bytes.ts";
+import { GONE } from "../layers.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import type { Root } from "./extract.ts";
 import { globs } from "./ignore.ts";
-import { type Notes, notesOf, plain, type PlainStage, rootsIn, weigh, write } from "./plain.ts";
+import { alone, type Notes, notesOf, plain, type PlainStage, rootsIn, weigh, write } from "./plain.ts";
 import { nameRoots, realRoot, rootError } from "./roots.ts";
 import type { Found, WarningKind } from "./found.ts";
+import { openSession, type Session, type SinceSettings } from "./since/session.ts";
+import { checkSince } from "./since/options.ts";
 import { type Walk, walker, type WalkOptions } from "./walk.ts";
 
 /** What of the roots is stored, and how strictly. */
@@ -39,6 +42,24 @@ export interface FilesOptions {
    * are warnings, and all the rest is stored.
    */
   readonly strict?: boolean | undefined;
+  /**
+   * Store only what has changed since the newest backup, and a list of what is gone. A file is unchanged when its metadata, its length and
+   * its inode are; one whose inode was touched since, or that changed just before it was stored, is read and compared. The host keeps a copy of
+   * the index for that (mode 0600); without it, or where a store lacks the newest backup, a full backup is made, and said. A restore needs
+   * every backup down to the last full one: retention keeps them. Default: each backup is a full one.
+   */
+  readonly since?: "latest" | undefined;
+  /** With `since`: read every file and compare its content. Default: false. */
+  readonly rehash?: boolean | undefined;
+  /** With `since`: of so many backups at least one is full. Default: 30. */
+  readonly fullEvery?: number | undefined;
+  /**
+   * With `since`: a full backup is made when the increments since the last one take more than this share of what that one took. Default:
+   * 0.5.
+   */
+  readonly fullShare?: number | undefined;
+  /** With `since`: the folder for the copies of indexes. Default: `since` in the user's state folder (XDG_STATE_HOME). */
+  readonly indexDir?: string | undefined;
 }
 
 /**
@@ -64,6 +85,11 @@ export function files(
 ): Stage<void, Files> {
   const named = nameRoots(roots);
   const settings = checkOptions(options);
+  if (settings.since && named.some(({ path }) => path === GONE)) {
+    throw new TypeError(
+      `Cannot store "${GONE}": the list of what is gone has that name. Name it: { data: "..." }`,
+    );
+  }
   // Where the roots were when the backup was made; this plan may name other places by now.
   const rootsOf = (notes: Notes): readonly Root[] => {
     const recorded = rootsIn(notes);
@@ -79,13 +105,18 @@ export function files(
     undo: (stored, context) => write(stored, context, rootsOf(notesOf(stored))),
     [plain]: () => rootsOf,
     [weigh]: (context) => weighAll(named, settings, context),
+    [alone]: settings.since &&
+      "it stores only what has changed (since). Leave since out, or give it a plan of its own",
   };
   return stage;
 }
 
 const NAME = "files";
 
-type Settings = Omit<WalkOptions, "warn" | "left" | "avoid"> & { readonly strict: boolean };
+interface Settings extends Omit<WalkOptions, "warn" | "left" | "avoid" | "known"> {
+  readonly strict: boolean;
+  readonly since: SinceSettings | undefined;
+}
 
 function checkOptions(options: FilesOptions): Settings {
   const { include = [], exclude = [], ignoreFiles = [] } = options;
@@ -104,6 +135,7 @@ function checkOptions(options: FilesOptions): Settings {
     oneFileSystem,
     excludeCaches,
     strict,
+    since: checkSince(options),
   };
 }
 
@@ -114,15 +146,19 @@ const ENTRY_BYTES = 512;
 async function weighAll(roots: readonly Root[], settings: Settings, context: Context): Promise<number> {
   const silent = { info: (): void => {}, warn: (): void => {} };
   let bytes = 0;
-  const seen = collect(roots, settings, { ...context, log: silent, progress: () => {} });
+  const seen = collect(roots, { ...settings, since: undefined }, {
+    ...context,
+    log: silent,
+    progress: () => {},
+  });
   for await (const entry of seen.entries()) bytes += entry.bytes + ENTRY_BYTES;
   return bytes;
 }
 
-/** The real paths of the plan's stores that are folders here. */
-function storesOf(context: Context): Set<string> {
+/** The real paths of the plan's stores that are folders here, and of another folder. */
+function storesOf(context: Context, other: string | undefined): Set<string> {
   const folders = new Set<string>();
-  for (const { folder } of context.shelf?.stores ?? []) {
+  for (const folder of [...context.shelf?.stores.map(({ folder }) => folder) ?? [], other]) {
     if (folder === undefined) continue;
     try {
       folders.add(realpathSync(folder));
@@ -161,6 +197,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
   let cutAt: string | undefined;
   let complete = false;
   let failure: Error | undefined;
+  let session: Session | undefined;
 
   function warn(kind: WarningKind, path: string, reason: string): void {
     if (settings.strict && kind !== "special" && kind !== "sqlite") {
@@ -171,6 +208,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
     warnings[kind] = (warnings[kind] ?? 0) + 1;
     if (noted.length < MOST_NOTES) noted.push([kind, path]);
     context.log.warn(kind, `"${path}": ${reason}`);
+    session?.doubt(path);
   }
 
   /** Between any two steps: a walk cannot throw from inside its own error handling. */
@@ -212,23 +250,29 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       if (cutAt !== undefined) throw new Error("Cannot collect twice: run the stage anew");
       cutAt = new Date().toISOString();
       const left = (path: string): void =>
-        context.log.info(`Left out "${path}": it is the store of this backup`);
-      const walk = walker({ ...settings, warn, left, avoid: storesOf(context) });
-      const pause = pauses();
+        context.log.info(`Left out "${path}": it is the store of this backup, or its copy of the index`);
       read = roots.map(realRoot);
+      session = settings.since && await openSession(settings.since, read, context);
+      const avoid = storesOf(context, session?.folder);
+      const walk = walker({ ...settings, warn, left, avoid, known: session?.known });
+      const pause = pauses();
       for (const root of read) {
         for (const found of safely(root, walk)) {
           check();
           const rest = pause();
           if (rest) await rest;
-          if (found) yield ready(found);
+          if (found && session) yield* session.take(found, ready);
+          else if (found) yield ready(found);
         }
         check();
       }
+      if (session) yield* session.end(ready);
       context.progress({ phase: "collect", bytes: counts.bytes, entries: counts.entries });
       complete = true;
     } catch (error) {
       throw labelled(NAME, error);
+    } finally {
+      session?.close();
     }
   }
 
@@ -240,8 +284,9 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       if (!complete || cutAt === undefined) {
         throw new Error("Cannot tell the facts of files before the last one is read");
       }
-      const facts = { roots: roots.length, ...counts, warnings: { ...warnings } };
-      return { sources: [{ tool: NAME, cutAt, facts }], stages: [] };
+      const facts = { roots: roots.length, ...counts, warnings: { ...warnings }, ...session?.facts() };
+      const base = session?.base;
+      return { sources: [{ tool: NAME, cutAt, facts }], stages: [], ...(base === undefined ? {} : { base }) };
     },
     notes: () => ({ roots: read, warnings: [...noted] }),
   };

@@ -7,7 +7,7 @@ import { lstatSync, readlinkSync } from "node:fs";
 import { utf8 } from "../bytes.ts";
 import { messageOf } from "../errors.ts";
 import type { Entry, EntryKind } from "../stage.ts";
-import type { Stat } from "./quick.ts";
+import { type Stat, statAt } from "./quick.ts";
 import { type OpenFile, openFile, problemOf, startsWith } from "./read.ts";
 
 /** Why something is missing from the backup, or odd in it. */
@@ -30,7 +30,31 @@ export interface Finding {
   /** Names of groups. */
   readonly groups: ReadonlyMap<number, string>;
   /** First stored path of each file with several names, and how many of its names are still to come. */
-  readonly links: Map<string, { readonly path: string; left: number }>;
+  readonly links: Map<string, Name>;
+}
+
+/** The first name of a file that has several. */
+export interface Name {
+  /** Its stored path. */
+  readonly path: string;
+  /** How many names are still to come. */
+  left: number;
+  /** It is not stored, being as it was. */
+  readonly kept?: boolean | undefined;
+}
+
+/** A regular file, looked at and not yet opened. */
+export interface Seen {
+  /** Where it is. */
+  readonly source: string;
+  /** Its entry, were it stored; of a further name of a stored file, a hard link. */
+  readonly entry: Entry;
+  /** What the system says. */
+  readonly stat: Stat;
+  /** Device and inode, when the file has more than one name. */
+  readonly link: string | undefined;
+  /** Whether the file that this is a further name of is stored anew: then so is the name. */
+  readonly renewed: boolean;
 }
 
 /** Why a thing is left out that is no longer what the listing said. */
@@ -47,6 +71,28 @@ export function symlink(state: Finding, source: string, stored: string): Found |
     if (!(error instanceof Deno.errors.InvalidData)) throw error;
     return void state.warn("name", stored, "the link's text is not UTF-8. Make it anew");
   }
+}
+
+/** Looks at a regular file; undefined when something else stands there. Throws what the system throws. */
+export function look(state: Finding, source: string, stored: string): Seen | undefined {
+  const stat = statAt(source);
+  if (!stat.isFile) return undefined;
+  const entry = { ...entryOf(state, stored, "file", stat), bytes: stat.size };
+  if (stat.nlink === 1) return { source, entry, stat, link: undefined, renewed: false };
+  const { dev, ino } = lstatSync(source, { bigint: true });
+  const link = `${dev}:${ino}`;
+  const first = state.links.get(link);
+  if (!first) return { source, entry, stat, link, renewed: false };
+  const name: Entry = { ...entry, kind: "hardlink", bytes: 0, target: first.path };
+  return { source, entry: name, stat, link, renewed: first.kept !== true };
+}
+
+/** Notes a name of a file that is not stored, being as it was. */
+export function keepName(state: Finding, { link, stat, entry }: Seen): void {
+  if (link === undefined) return;
+  const first = state.links.get(link);
+  if (!first) state.links.set(link, { path: entry.path, left: stat.nlink - 1, kept: true });
+  else if (--first.left === 0) state.links.delete(link);
 }
 
 const SQLITE = utf8("SQLite format 3\0");

@@ -48,7 +48,9 @@ export function group(members: Readonly<Record<string, Stage<void, Files>>>): St
     secret: list.find(({ stage }) => stage.secret !== undefined)?.stage.secret,
     run: (_input, context) => collect(list, context),
     undo: (stored, context) => restore(list, stored, context),
-    drill: list.some(({ stage }) => stage.drill) ? (folder, context) => drill(list, folder, context) : undefined,
+    drill: list.some(({ stage }) => stage.drill)
+      ? (folder, context) => drill(list, folder, context)
+      : undefined,
     [plain]: (want) => {
       const all = list.map(({ name, stage }) => [name, rootsOf(stage, want)] as const);
       return all.every(isPlain) ? together(all) : undefined;

@@ -20,15 +20,21 @@ export interface Stat {
   readonly nlink: number;
   /** Length in bytes. */
   readonly size: number;
+  /** Its number in its file system, as far as a double holds it. */
+  readonly ino: number;
+  /** When its inode changed last, in milliseconds since 1970; 0 where that is not known. */
+  readonly ctimeMs: number;
 }
 
 /** No link is followed, and a pipe that took the file's place does not make the open wait. */
 export const FLAGS: number = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 /** Metadata of what stands at a path: itself, not what it points to. Throws what Deno throws. */
-export function statAt(path: string): Stat & { readonly dev: number; readonly isDirectory: boolean } {
+export function statAt(
+  path: string,
+): Stat & { readonly dev: number; readonly isDirectory: boolean; readonly isFile: boolean } {
   const info = Deno.lstatSync(path);
-  return { ...statOf(info), dev: info.dev, isDirectory: info.isDirectory };
+  return { ...statOf(info), dev: info.dev, isDirectory: info.isDirectory, isFile: info.isFile };
 }
 
 /**
@@ -62,7 +68,7 @@ function isSame(a: Deno.FileInfo, b: Deno.FileInfo): boolean {
   return a.ino === b.ino && a.dev === b.dev && a.size === b.size && a.mtime?.getTime() === b.mtime?.getTime();
 }
 
-function statOf({ mode, mtime, uid, gid, nlink, size }: Deno.FileInfo): Stat {
+function statOf({ mode, mtime, uid, gid, nlink, size, ino, ctime }: Deno.FileInfo): Stat {
   return {
     mode: mode ?? 0,
     mtimeMs: mtime?.getTime() ?? 0,
@@ -70,6 +76,8 @@ function statOf({ mode, mtime, uid, gid, nlink, size }: Deno.FileInfo): Stat {
     gid: gid ?? 0,
     nlink: nlink ?? 1,
     size,
+    ino: ino ?? 0,
+    ctimeMs: ctime?.getTime() ?? 0,
   };
 }
 

@@ -6,7 +6,7 @@
 import { messageOf } from "../errors.ts";
 import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import { underway } from "../underway.ts";
-import { plain, type PlainStage, rootsOf, weigh, weightOf } from "./plain.ts";
+import { alone, aloneOf, plain, type PlainStage, rootsOf, weigh, weightOf } from "./plain.ts";
 import { checkSpool, spooled } from "./spool.ts";
 import { stoppable } from "./stoppable.ts";
 import { keepAll, keptEntries } from "./stopped/keep.ts";
@@ -60,6 +60,7 @@ export function stopped(
     undo: (stored, context) => restore(control, collector, options, stored, context),
     [plain]: (want) => want.inPlace ? undefined : rootsOf(collector, want),
     [weigh]: (context) => weightOf(collector, context),
+    [alone]: aloneOf(collector),
   };
   return stage;
 }

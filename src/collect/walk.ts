@@ -14,8 +14,11 @@ import {
   file,
   type Finding,
   type Found,
+  keepName,
+  look,
   REPLACED,
   report,
+  type Seen,
   symlink,
   type WarningKind,
 } from "./found.ts";
@@ -38,6 +41,8 @@ export interface WalkOptions {
   readonly avoid: ReadonlySet<string>;
   /** Told about each folder that was left out for that reason, by its stored path. */
   readonly left: (path: string) => void;
+  /** Whether a regular file is as it was: then it is neither read nor given. */
+  readonly known?: ((seen: Seen) => Generator<undefined, boolean, undefined>) | undefined;
   /** Told about each thing that is missing or odd, by its stored path. Must not throw. */
   readonly warn: (kind: WarningKind, path: string, reason: string) => void;
 }
@@ -83,6 +88,7 @@ function* walk(state: State, source: string, stored: string): Generator<Found | 
   if (state.avoid.has(source)) throw new Error("it is the store of this backup. Choose another store");
   const stat = lstatSync(source);
   if (!stat.isDirectory()) {
+    if (yield* isKnown(state, source, stored, [])) return;
     const found = file(
       state,
       source,
@@ -111,12 +117,35 @@ function* walk(state: State, source: string, stored: string): Generator<Found | 
       if (inner) stack.push(inner);
       if (inner && choice === "take") yield* release(stack);
     } else {
+      const path = `${frame.stored}/${node.name}`;
+      if (node.kind === "file" && (yield* isKnown(state, below(frame, node.name), path, stack))) continue;
       const found = visit(state, frame, node);
       if (!found) continue;
       yield* release(stack);
       yield* give(found);
     }
   }
+}
+
+/** Whether a file need not be stored. The folders above it have to be known first. */
+function* isKnown(
+  state: State,
+  source: string,
+  stored: string,
+  stack: readonly Frame[],
+): Generator<Found | undefined, boolean, undefined> {
+  if (!state.known) return false;
+  let seen: Seen | undefined;
+  try {
+    seen = look(state, source, stored);
+  } catch {
+    return false; // what is wrong with it is said when it is opened
+  }
+  if (!seen) return false;
+  yield* release(stack);
+  if (!(yield* state.known(seen))) return false;
+  keepName(state, seen);
+  return true;
 }
 
 function* give(found: Found): Generator<Found, void, undefined> {
