@@ -1,7 +1,9 @@
 /** What only a bucket has: parts, retries, settings of the bucket, a server that dies. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
+import { crc32 } from "node:zlib";
 import {
   CreateBucketCommand,
   GetObjectTaggingCommand,
@@ -65,6 +67,28 @@ onServer("s3() uploads in parts, at the edges of a part and far behind", async (
     await store.delete("app");
   }
   assert.deepEqual(server.unfinished(), []);
+});
+
+onServer("s3() leaves a checksum beside what it uploads: of the whole, or of each part", async (server) => {
+  const prefix = uniqueName();
+  const store = storeOn(server, { prefix, partBytes: 5 * MIB });
+  const client = clientOf(server);
+  const sums = async (key: string): Promise<(string | undefined)[]> => {
+    const Key = `${prefix}/${key}`;
+    const command = new HeadObjectCommand({ Bucket: "backups", Key, ChecksumMode: "ENABLED" });
+    const { ChecksumSHA256, ChecksumCRC32 } = await client.send(command);
+    return [ChecksumSHA256, ChecksumCRC32];
+  };
+  const block = noise(5 * MIB, 3);
+  await store.put("one", block);
+  assert.deepEqual(await sums("one"), [createHash("sha256").update(block).digest("base64"), undefined]);
+  await store.put("parts", inChunks(new Uint8Array([...block, 7]), MIB));
+  const each = Buffer.alloc(8);
+  each.writeUInt32BE(crc32(block), 0);
+  each.writeUInt32BE(crc32(new Uint8Array([7])), 4);
+  const all = Buffer.alloc(4);
+  all.writeUInt32BE(crc32(each));
+  assert.deepEqual(await sums("parts"), [undefined, `${all.toString("base64")}-2`]);
 });
 
 onServer("s3() sends large parts from a temporary file that has no name", async (server) => {

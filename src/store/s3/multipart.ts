@@ -6,7 +6,8 @@
 import type * as Sdk from "@aws-sdk/client-s3";
 import { StoreError } from "../../errors.ts";
 import type { Bucket } from "./client.ts";
-import { type Action, failureOf } from "./explain.ts";
+import { abort } from "./abort.ts";
+import { failureOf } from "./explain.ts";
 import { encryptionOf, traitsOf } from "./headers.ts";
 import { type Cutter, MOST_PARTS, type Part } from "./parts.ts";
 import { bodyOf, partClient, signed } from "./send.ts";
@@ -22,6 +23,7 @@ interface Done {
   readonly number: number;
   readonly bytes: number;
   readonly sha256: Uint8Array;
+  readonly crc32: string;
   readonly etag: string;
 }
 
@@ -54,7 +56,7 @@ async function begin({ bucket, key, action, mark, signal }: Writing): Promise<st
         Key: keyOf(key),
         ...traitsOf(settings, key, mark) as Partial<Sdk.CreateMultipartUploadCommandInput>,
         ...create as Partial<Sdk.CreateMultipartUploadCommandInput>,
-        ChecksumAlgorithm: "SHA256",
+        ChecksumAlgorithm: "CRC32",
       }),
       { abortSignal },
     );
@@ -73,7 +75,10 @@ async function sendAll(writing: Writing, id: string, first: Part, parts: Cutter)
   const flying = new Map<Promise<void>, Part>();
   const start = (part: Part): void => {
     const flight: Promise<void> = sendPart(writing, id, part, signal)
-      .then((etag) => void done.push({ number: part.number, bytes: part.bytes, sha256: part.sha256, etag }))
+      .then((etag) => {
+        const { number, bytes, sha256, crc32 } = part;
+        done.push({ number, bytes, sha256, crc32, etag });
+      })
       .catch((error) => {
         failed.reject(error);
         stop.abort(error);
@@ -130,7 +135,7 @@ async function sendPart(writing: Writing, id: string, part: Part, signal: AbortS
       PartNumber: part.number,
       Body: bodyOf(part),
       ContentLength: part.bytes,
-      ChecksumSHA256: part.sha256.toBase64(),
+      ChecksumCRC32: part.crc32,
       ...customer,
     });
     const client = partClients.get(bucket) ?? partClient(settings, sdk);
@@ -151,10 +156,10 @@ async function complete(writing: Writing, id: string, done: readonly Done[]): Pr
   }
   const { customer } = await encryptionOf(settings);
   const outcome = await call(action, async (client, sdk, abortSignal) => {
-    const Parts = done.map(({ number, etag, sha256 }) => ({
+    const Parts = done.map(({ number, etag, crc32 }) => ({
       PartNumber: number,
       ETag: etag,
-      ChecksumSHA256: sha256.toBase64(),
+      ChecksumCRC32: crc32,
     }));
     try {
       await client.send(
@@ -179,25 +184,4 @@ async function complete(writing: Writing, id: string, done: readonly Done[]): Pr
   if (outcome === "done") return;
   if (await settle(writing, done) === "free") throw unclear(writing);
   if (outcome === "taken") await abort(bucket, key, id);
-}
-
-/** Ends an upload, whatever has become of the run's signal. What cannot be aborted now is swept later. */
-export async function abort({ settings, keyOf, call }: Bucket, key: string, id: string): Promise<boolean> {
-  const action: Action = {
-    text: `Cannot abort the upload of "${key}"`,
-    permission: "s3:AbortMultipartUpload",
-  };
-  const target = { Bucket: settings.bucket, Key: keyOf(key), UploadId: id };
-  try {
-    await call(action, async (client, sdk, abortSignal) => {
-      try {
-        await client.send(new sdk.AbortMultipartUploadCommand(target), { abortSignal });
-      } catch (error) {
-        if (failureOf(error).status !== 404) throw error;
-      }
-    });
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -7,6 +7,7 @@ import { createHash, type Hash, randomBytes } from "node:crypto";
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import type { U8 } from "../../stage.ts";
 import type { Source } from "../source.ts";
 
@@ -34,6 +35,8 @@ export interface Part {
   readonly bytes: number;
   /** SHA-256 of its bytes. */
   readonly sha256: Uint8Array<ArrayBuffer>;
+  /** CRC-32 of its bytes, big-endian in base64. */
+  readonly crc32: string;
   /** Its bytes, or the file that holds them from byte 0. */
   readonly content: U8 | FileHandle;
   /** Gives memory or file back. */
@@ -69,16 +72,18 @@ export function cutter(source: Source, firstBytes: number): Cutter {
     }
   }
 
-  async function fill(sink: Sink, size: number, hash: Hash): Promise<number> {
+  async function fill(sink: Sink, size: number, hash: Hash): Promise<Pick<Part, "bytes" | "crc32">> {
     let filled = 0;
+    let sum = 0;
     for (await look(); rest && filled < size; await look()) {
       const piece = rest.subarray(0, size - filled);
       rest = rest.subarray(piece.length);
       hash.update(piece);
+      sum = crc32(piece, sum);
       await sink.add(piece);
       filled += piece.length;
     }
-    return filled;
+    return { bytes: filled, crc32: base64Of(sum) };
   }
 
   return {
@@ -89,16 +94,22 @@ export function cutter(source: Source, firstBytes: number): Cutter {
       const sink = size > SPOOL_ABOVE ? await fileSink() : memorySink(size, pool);
       const hash = createHash("sha256");
       try {
-        const bytes = await fill(sink, size, hash);
+        const filled = await fill(sink, size, hash);
         number++;
         const sha256 = new Uint8Array(hash.digest());
-        return { number, bytes, sha256, content: sink.content(bytes), release: sink.release };
+        return { number, ...filled, sha256, content: sink.content(filled.bytes), release: sink.release };
       } catch (error) {
         await sink.release();
         throw error;
       }
     },
   };
+}
+
+function base64Of(sum: number): string {
+  const bytes = new Uint8Array(4);
+  new DataView(bytes.buffer).setUint32(0, sum);
+  return bytes.toBase64();
 }
 
 /** Starts small, since most objects are; a buffer that has grown to a part's size is kept for the next. */

@@ -6,7 +6,7 @@
 import { messageOf, StoreError } from "../../errors.ts";
 import type { Bucket } from "./client.ts";
 import { type Action, failureOf } from "./explain.ts";
-import { abort } from "./multipart.ts";
+import { abort } from "./abort.ts";
 import { uploadsOf } from "./survey.ts";
 
 /** Removes everything below `prefix`, which must name a folder; gives what stays, with the reason. */

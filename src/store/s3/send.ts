@@ -1,5 +1,6 @@
 /**
- * Sends one part of an upload, or a whole small object, with its SHA-256: signed, and checked by the server.
+ * Sends one part of an upload, or a whole small object, with its SHA-256: signed, and checked by the server. What the server keeps
+ * beside a part is a CRC-32: a second SHA-256 takes a server such as MinIO a tenth of the upload's processor time.
  *
  * @module
  */

@@ -8,7 +8,7 @@ import { parseName } from "../../name.ts";
 import type { Bucket } from "./client.ts";
 import { type Action, failureOf } from "./explain.ts";
 import { decode } from "./list.ts";
-import { abort } from "./multipart.ts";
+import { abort } from "./abort.ts";
 import { look } from "./look.ts";
 
 /** An upload that was begun and neither completed nor aborted; its parts cost money. */
