@@ -1,13 +1,14 @@
 /**
- * The header of an age file: the library makes it and reads it, keys and messages are ours.
+ * The header of an age file: the library reads it, and makes it where it is not for X25519 recipients alone; keys and messages are ours.
  *
  * @module
  */
-import { Decrypter, Encrypter, type Identity, type Recipient, type Stanza } from "age-encryption";
+import type { Decrypter, Identity, Recipient, Stanza } from "age-encryption";
 import { IntegrityError, KeyError } from "../errors.ts";
 import type { U8 } from "../stage.ts";
 import { ARMOR_HEAD, isArmored } from "./armor.ts";
 import type { Intake } from "./intake.ts";
+import { decodeRecipient, makeX25519Header } from "./x25519.ts";
 
 /** The longest header that is read: 4 MiB, room for 2,500 hybrid recipients. */
 const HEADER_LIMIT = 4 * 1024 * 1024;
@@ -32,6 +33,9 @@ export async function sniff(input: Intake): Promise<"armor" | "binary" | undefin
 
 /** Draws a file key and wraps it for every recipient. */
 export async function makeHeader(recipients: readonly (string | Recipient)[]): Promise<Header> {
+  const classic = recipients.flatMap((to) => typeof to === "string" ? decodeRecipient(to) ?? [] : []);
+  if (classic.length === recipients.length) return makeX25519Header(classic);
+  const { Encrypter } = await import("age-encryption");
   const encrypter = new Encrypter();
   for (const recipient of recipients) encrypter.addRecipient(recipient);
   let fileKey: U8 | undefined;
@@ -77,6 +81,7 @@ function headerEnd(head: U8): number | undefined {
 /** The stanzas of a header. Throws {@linkcode IntegrityError} unless it is well formed. */
 export async function readStanzas(header: U8, what: string): Promise<readonly Stanza[]> {
   let seen: readonly Stanza[] | undefined;
+  const { Decrypter } = await import("age-encryption");
   const decrypter = new Decrypter();
   decrypter.addIdentity({
     unwrapFileKey: (stanzas) => {
@@ -105,6 +110,7 @@ export async function unwrapHeader(
   identities: readonly (string | Identity)[],
   what: string,
 ): Promise<U8 | undefined> {
+  const { Decrypter } = await import("age-encryption");
   const decrypter = new Decrypter();
   for (const identity of identities) addIdentity(decrypter, identity);
   let exhausted = false;

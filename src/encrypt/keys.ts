@@ -4,13 +4,9 @@
  *
  * @module
  */
-import {
-  Encrypter,
-  generateHybridIdentity,
-  generateX25519Identity,
-  identityToRecipient,
-} from "age-encryption";
 import { KeyError } from "../errors.ts";
+import { decodeBech32 } from "./bech32.ts";
+import { decodeRecipient, recipientOfX25519 } from "./x25519.ts";
 
 /** What a backup is encrypted with. "hybrid" is ML-KEM-768 with X25519, which holds against quantum computers. */
 export type RecipientKind = "x25519" | "hybrid" | "passphrase";
@@ -31,6 +27,9 @@ export async function generateIdentity(kind: "x25519" | "hybrid" = "x25519"): Pr
   if (kind !== "x25519" && kind !== "hybrid") {
     throw new TypeError(`Cannot make an identity of kind "${kind}": use "x25519" or "hybrid"`);
   }
+  const { generateHybridIdentity, generateX25519Identity, identityToRecipient } = await import(
+    "age-encryption"
+  );
   const identity = await (kind === "hybrid" ? generateHybridIdentity() : generateX25519Identity());
   return { identity, recipient: await identityToRecipient(identity) };
 }
@@ -98,14 +97,21 @@ function kindOf(recipient: string, position: number): "x25519" | "hybrid" {
       }") belongs to a plugin, whose backups could not be restored here. Give an "age1..." or "age1pq1..." made by "age-keygen"`,
     );
   }
-  try {
-    new Encrypter().addRecipient(recipient);
-  } catch {
+  const hybrid = recipient.startsWith("age1pq1");
+  if (!(hybrid ? isHybrid(recipient) : decodeRecipient(recipient))) {
     throw new TypeError(
       `${cannot} ("${brief(recipient)}") is malformed. Copy it again, whole and without spaces`,
     );
   }
-  return recipient.startsWith("age1pq1") ? "hybrid" : "x25519";
+  return hybrid ? "hybrid" : "x25519";
+}
+
+/** Bytes of a hybrid recipient: 1184 for ML-KEM-768 and 32 for X25519. */
+const HYBRID_BYTES = 1216;
+
+function isHybrid(recipient: string): boolean {
+  const decoded = decodeBech32(recipient);
+  return decoded?.prefix === "age1pq" && decoded.bytes.length === HYBRID_BYTES;
 }
 
 /** A recipient for messages: a hybrid one is 2,000 characters long. */
@@ -152,7 +158,9 @@ function refuse(text: string, source: string): void {
 
 /** The recipient of an identity, or undefined when the identity is damaged. */
 export async function toRecipient(identity: string): Promise<string | undefined> {
+  if (identity.startsWith("AGE-SECRET-KEY-1")) return recipientOfX25519(identity);
   try {
+    const { identityToRecipient } = await import("age-encryption");
     return await identityToRecipient(identity);
   } catch {
     return undefined;

@@ -5,7 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, randomBytes, scrypt } from "node:crypto";
-import { type Identity, type Recipient, Stanza } from "age-encryption";
+import type { Identity, Recipient } from "age-encryption";
 
 const LABEL = "age-encryption.org/v1/scrypt";
 const CIPHER = "chacha20-poly1305";
@@ -26,7 +26,7 @@ export function scryptRecipient(passphrase: string): Recipient {
       const cipher = createCipheriv(CIPHER, key, new Uint8Array(12), { authTagLength: TAG });
       const body = Buffer.concat([cipher.update(fileKey), cipher.final(), cipher.getAuthTag()]);
       const args = ["scrypt", unpadded(salt), String(WRITE_LOG_N)];
-      return [new Stanza(args, new Uint8Array(body))];
+      return [{ args, body: new Uint8Array(body) }];
     },
   };
 }
