@@ -95,7 +95,7 @@ async function run(args: Args, cli: Cli): Promise<number> {
     async (job) => {
       if (args.dryRun) return await dryRun(job, args, cli);
       const code = await backUp(job, args, cli);
-      if (!chosen && !args.json) await showShelf(job, args, cli);
+      if (!chosen && !args.json && !args.quiet) await showShelf(job, cli);
       return code;
     },
     failed,
@@ -103,8 +103,8 @@ async function run(args: Args, cli: Cli): Promise<number> {
 }
 
 /** Without a configuration one sees at once what one has: the new backup among its like. */
-async function showShelf(job: Job, args: Args, cli: Cli): Promise<void> {
-  const { note } = cli.runOptions(args.quiet);
+async function showShelf(job: Job, cli: Cli): Promise<void> {
+  const { note } = cli.runOptions(false);
   const items = await list(job.plan).catch(() => []); // a target that failed has been reported
   for (const line of listing(items)) note(line);
 }
