@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { GONE } from "../layers.ts";
 import type { FactSheet } from "../stage.ts";
 
 const OPENERS: Readonly<Record<string, string>> = {
@@ -20,8 +21,11 @@ interface Opening {
   readonly summed: boolean;
 }
 
-/** The text for backups called `name` whose archives end in `suffix`. Every line that is not a comment is a command. */
-export function restoreText(name: string, suffix: string, facts: FactSheet): string {
+/**
+ * The text for backups called `name` whose archives end in `suffix`. Every line that is not a comment is a command. `before` is the text that
+ * lies there: backups that build on others may still be about when the plan does not make them any more.
+ */
+export function restoreText(name: string, suffix: string, facts: FactSheet, before = ""): string {
   const tools = facts.stages.map(({ verb, tool }) => `${verb}/${tool}`);
   const passphrase = facts.recipients?.includes("passphrase") ?? false;
   const openers = tools.toReversed().flatMap((tool) => OPENERS[tool] ?? [])
@@ -32,6 +36,7 @@ export function restoreText(name: string, suffix: string, facts: FactSheet): str
     pipe: (variable) => [`${first} "$${variable}"`, ...rest, 'tar -x -p -f - -C "$TARGET"'].join(" | "),
     summed: tools.includes("sign/sha256"),
   };
+  const increments = incrementsOf(facts, before);
   return [
     `# How to restore the backups of "${name}" with stock tools, without Holdfast.`,
     "# Copy the archive and the files beside it into one folder, go there, and run the lines below in a shell.",
@@ -48,7 +53,7 @@ export function restoreText(name: string, suffix: string, facts: FactSheet): str
     "# Where the files go: a new folder.",
     "TARGET=${TARGET:-restored}",
     "",
-    ...(isChain(facts) ? chainLines(opening, facts) : singleLines(opening)),
+    ...(increments.files || increments.pages ? chainLines(opening, increments) : singleLines(opening)),
     "",
   ].join("\n");
 }
@@ -61,13 +66,25 @@ function singleLines({ pipe, summed }: Opening): readonly string[] {
   ];
 }
 
-/** Whether backups of this plan may build on others; the full ones among them say so as well, that the text stays the same. */
-function isChain({ base, sources }: FactSheet): boolean {
-  return base !== undefined || sources.some(({ facts }) => "increment" in facts);
+/** What backups on the shelf may hold only the changes of. */
+interface Increments {
+  /** Trees of files. */
+  readonly files: boolean;
+  /** Pages of SQLite databases. */
+  readonly pages: boolean;
 }
 
-function chainLines({ pipe, summed }: Opening, { sources }: FactSheet): readonly string[] {
-  const pages = sources.some(({ tool, facts }) => tool === "sqlite" && "increment" in facts);
+/** The full ones of a plan that makes increments say so as well, that the text stays the same. */
+function incrementsOf({ sources }: FactSheet, before: string): Increments {
+  return {
+    files: before.includes(GONE) ||
+      sources.some(({ tool, facts }) => tool === "files" && "incremental" in facts),
+    pages: before.includes(".delta/map") ||
+      sources.some(({ tool, facts }) => tool === "sqlite" && "increment" in facts),
+  };
+}
+
+function chainLines({ pipe, summed }: Opening, { files, pages }: Increments): readonly string[] {
   return [
     "# A backup may hold only what has changed since another one: all that it builds on is needed as well. These are the archives",
     "# from the full one on; the receipt of each names the one below it by the digest of its receipt.",
@@ -80,10 +97,26 @@ function chainLines({ pipe, summed }: Opening, { sources }: FactSheet): readonly
     'mkdir -p "$TARGET" &&',
     "for ID in $CHAIN; do",
     ...(summed ? ["  # Only if the archive is what was stored:", '  sha256sum -c "$ID.sha256" &&'] : []),
+    ...(files ? removeGone(pipe("ID")) : []),
     `  ${pipe("ID")} &&`,
+    ...(files ? [`  rm -f "$TARGET/${GONE}" &&`] : []),
     ...(pages ? APPLY_PAGES : []),
     "  continue || break",
     "done",
+  ];
+}
+
+/** All but the full backup begin with removing what is gone, where the list stays within the target. */
+function removeGone(pipe: string): readonly string[] {
+  const list = `${pipe.replace('-p -f - -C "$TARGET"', "-O -f -")} '${GONE}' >"$TARGET/${GONE}"`;
+  return [
+    "  # What is gone since the backup before goes first: a list in the archive says what, each name ended by a NUL.",
+    '  if [ "$ID" != "${CHAIN%% *}" ]; then',
+    `    ${list} &&`,
+    `    if tr '\\n\\000' '\\001\\n' <"$TARGET/${GONE}" | grep -q -E '^/|(^|/)[.][.](/|$)'; then`,
+    '      echo "Hostile: $ID lists names outside the target" >&2; false',
+    `    else (cd "$TARGET" && xargs -0 rm -rf -- <'${GONE}'); fi`,
+    "  fi &&",
   ];
 }
 

@@ -7,7 +7,7 @@
 import { createHash } from "node:crypto";
 import { hostname } from "node:os";
 import { baseDigest } from "../base.ts";
-import { readAll, text, utf8, watch } from "../bytes.ts";
+import { readAll, utf8, watch } from "../bytes.ts";
 import { INDEX, INTENT } from "../catalog.ts";
 import { StoreError } from "../errors.ts";
 import type { Bytes, FactSheet, U8 } from "../stage.ts";
@@ -148,19 +148,20 @@ function sayOtherKeys({ targets, context }: Job, facts: FactSheet): void {
 
 /** Writes `<name>.RESTORE.txt` where it is missing or says something else. */
 async function putRestoreText(job: Job, facts: FactSheet): Promise<void> {
-  const wanted = restoreText(job.shelf.name, job.sealed.suffix, facts);
   const key = `${job.shelf.name}.RESTORE.txt`;
   await Promise.all(job.targets.map((target) =>
     attempt(target, async () => {
       const item = await target.store.head(key);
-      if (item && item.bytes === utf8(wanted).length) {
-        const present = text(await readAll(await target.store.get(key), 1 << 20, key));
-        if (present === wanted) return;
-      }
-      await target.store.put(key, utf8(wanted));
+      const present = item && item.bytes <= TEXT_LIMIT
+        ? new TextDecoder().decode(await readAll(await target.store.get(key), TEXT_LIMIT, key))
+        : undefined;
+      const wanted = restoreText(job.shelf.name, job.sealed.suffix, facts, present);
+      if (present !== wanted) await target.store.put(key, utf8(wanted));
     })
   ));
 }
+
+const TEXT_LIMIT = 1 << 20;
 
 /** Removes what this run has created, the newest first and the intent last, so that a failed clean-up is swept later. */
 async function cleanUp(target: Target): Promise<void> {
