@@ -49,6 +49,9 @@ export * as databases from "./src/recipes/databases.ts";
 /** Chatto's own backups: archives that `chatto restore` takes, its restore, its keys. */
 export * as chatto from "./src/recipes/chatto.ts";
 
+/** The recipe for Prose: a pod's data by its own design, and the lifecycle service. */
+export * as prose from "./src/recipes/prose.ts";
+
 export { pipeline } from "./src/pipeline.ts";
 export { backup, type BackupOptions, type BackupResult, retain, type RetainOptions } from "./src/run.ts";
 export { restore, type RestoreOptions, type RestoreResult } from "./src/restore.ts";

@@ -214,6 +214,18 @@ export interface Seal {
   readonly signer: Signer;
   /** The public identity of the trusted key that signed `bytes`, the object called `name`. Throws IntegrityError for any other. */
   readonly verify: (bytes: U8, name: string, signature: U8) => Promise<string>;
+  /** The same of an object that is read in pieces; what can be told of the signature alone is thrown now. */
+  readonly check: (signature: U8, name: string) => Promise<SealCheck>;
+}
+
+/** A signature by a trusted key, waiting for the bytes it is about. */
+export interface SealCheck {
+  /** Public identity of the key. */
+  readonly identity: string;
+  /** Takes the next bytes; must not keep a reference. */
+  readonly add: (chunk: Uint8Array) => void;
+  /** Throws IntegrityError unless the signature fits all of them. */
+  readonly end: () => Promise<void>;
 }
 
 /** The evidence stored beside an object. */

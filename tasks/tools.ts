@@ -35,6 +35,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "npx": "npm",
   "openssl": "openssl",
   "pigz": "pigz",
+  "prosody": "prosody",
   "python3": "python3",
   "rclone": "rclone",
   "redis-check-rdb": "redis-tools",

@@ -24,6 +24,8 @@ export interface Spool {
   readonly write: (chunk: Uint8Array) => void;
   /** Ends the writing and reads from the start, in chunks of 1 MiB. */
   readonly read: () => Bytes;
+  /** Ends the writing and gives the bytes from `start` to `end`; all of them are held in memory. */
+  readonly slice: (start: number, end: number) => Promise<U8>;
   /** Frees memory, disk and key. May be called twice. */
   readonly close: () => void;
 }
@@ -71,18 +73,25 @@ export function spool(
     }
   }
 
+  function end(): void {
+    ended = true;
+    if (fill > 0) flush();
+  }
+
+  /** A copy of what lies in memory, because whoever takes a chunk may transfer its buffer. */
+  function blockAt(i: number): U8 | Promise<U8> {
+    return head[i]?.slice() ?? file!.at(i - head.length, Math.min(BLOCK, size - i * BLOCK));
+  }
+
   async function* blocks(): AsyncGenerator<U8, void, undefined> {
     await file?.settled();
     const count = Math.ceil(size / BLOCK);
-    // A copy of what lies in memory, because whoever takes a chunk may transfer its buffer.
-    const block = (i: number): U8 | Promise<U8> =>
-      head[i]?.slice() ?? file!.at(i - head.length, Math.min(BLOCK, size - i * BLOCK));
     const coming: Promise<U8>[] = [];
     try {
       for (let i = 0, next = 0; i < count; i++) {
         if (closed) throw new Error(`Cannot read ${what} from its spool: the spool is closed`);
         for (; next < count && next <= i + READ_AHEAD; next++) {
-          const one = Promise.resolve(block(next));
+          const one = Promise.resolve(blockAt(next));
           one.catch(() => {}); // seen when its turn comes
           coming.push(one);
         }
@@ -93,14 +102,28 @@ export function spool(
     }
   }
 
+  async function slice(from: number, to: number): Promise<U8> {
+    end();
+    await file?.settled();
+    const part = new Uint8Array(to - from);
+    for (let at = from; at < to;) {
+      if (closed) throw new Error(`Cannot read ${what} from its spool: the spool is closed`);
+      const i = Math.floor(at / BLOCK);
+      const taken = (await blockAt(i)).subarray(at - i * BLOCK, to - i * BLOCK);
+      part.set(taken, at - from);
+      at += taken.length;
+    }
+    return part;
+  }
+
   return {
     size: () => size,
     write,
     read: () => {
-      ended = true;
-      if (fill > 0) flush();
+      end();
       return toBytes(blocks);
     },
+    slice,
     close: () => {
       closed = true;
       head.length = 0;

@@ -7,17 +7,7 @@
 import { label, toBytes } from "../bytes.ts";
 import { RECEIPT } from "../catalog.ts";
 import { IntegrityError } from "../errors.ts";
-import type { Body, Bytes, Proof, Seal, Sealed, Signature, Signer, Stage, U8 } from "../stage.ts";
-
-/** A signature by a trusted key, waiting for the bytes it is about. */
-export interface Check {
-  /** Public identity of the key. */
-  readonly identity: string;
-  /** Takes the next bytes. */
-  readonly add: (chunk: Uint8Array) => void;
-  /** Throws {@linkcode IntegrityError} unless the signature fits all of them. */
-  readonly end: () => Promise<void>;
-}
+import type { Body, Bytes, Proof, Seal, SealCheck, Sealed, Signature, Signer, Stage, U8 } from "../stage.ts";
 
 /** A way to sign. */
 export interface Scheme {
@@ -33,7 +23,7 @@ export interface Scheme {
    * Reads a signature of the object called `name`. Throws {@linkcode IntegrityError} when it is malformed, about another
    * object, or by nobody who is trusted.
    */
-  readonly check: (signature: U8, name: string) => Promise<Check>;
+  readonly check: (signature: U8, name: string) => Promise<SealCheck>;
 }
 
 /** The stage of a way to sign. */
@@ -44,6 +34,7 @@ export function detached(scheme: Scheme): Stage<Sealed, Sealed> {
     suffix,
     signer,
     verify: (bytes, name, signature) => verify(scheme, bytes, name, signature),
+    check: scheme.check,
   };
   return {
     name: tool,

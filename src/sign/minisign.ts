@@ -14,8 +14,8 @@ import {
 import { utf8 } from "../bytes.ts";
 import { IntegrityError } from "../errors.ts";
 import { checkFunctions } from "../secrets.ts";
-import type { Sealed, Signature, Stage, U8 } from "../stage.ts";
-import { type Check, detached } from "./detached.ts";
+import type { SealCheck, Sealed, Signature, Stage, U8 } from "../stage.ts";
+import { detached } from "./detached.ts";
 import { openSecretKey, type SecretKey } from "./minisign_key.ts";
 
 const NAME = "minisign";
@@ -98,7 +98,7 @@ function begin(secret: SecretKey, name: string): Signature {
 }
 
 /** Reads a signature, finds its key, and checks all of it that does not need the data. */
-function check(signature: U8, name: string, trusted: readonly PublicKey[]): Check {
+function check(signature: U8, name: string, trusted: readonly PublicKey[]): SealCheck {
   const { algorithm, id, bytes, comment, global } = parse(signature, name);
   const by = trusted.find((key) => key.id === id);
   if (!by) {
