@@ -4,6 +4,7 @@
  * @module
  */
 import { resolve } from "node:path";
+import { idAt } from "./at.ts";
 import { label, toBytes } from "./bytes.ts";
 import { everything, makeContext, type RunOptions } from "./context.ts";
 import { findError, IndexError, IntegrityError, messageOf, NotFoundError, StoreError } from "./errors.ts";
@@ -18,6 +19,8 @@ import type { Bytes, Conflict, Context, Limits, RestoreAction, Sealed, Stored, U
 export interface RestoreOptions extends RunOptions {
   /** The archive's file name, or "latest". Default: "latest". */
   readonly id?: string | undefined;
+  /** Instead of `id`: the newest backup whose data were all read not after this time. */
+  readonly at?: Date | undefined;
   /** A file outside any store, instead of `id`: an archive of ours without its receipt, or a foreign one. */
   readonly file?: string | undefined;
   /** The folder to restore into; relative to the current folder. */
@@ -64,6 +67,9 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
   if (options.into === undefined && !options.inPlace) {
     throw new TypeError("Cannot restore: neither `into` nor `inPlace` is given");
   }
+  if (options.at && (options.id !== undefined || options.file !== undefined)) {
+    throw new TypeError("Cannot restore: `at` chooses a backup, and `id` or `file` names one");
+  }
   let entries = 0;
   let bytes = 0;
   let skipped = 0;
@@ -84,8 +90,10 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
     return { id: options.file, entries: entries - skipped, skipped, bytes, warnings: context.warnings() };
   }
   const first = makeContext({ ...options, progress });
-  const stored = await find(plan, options.id ?? "latest", first);
-  if ((options.id ?? "latest") === "latest") await refuseOlder(stored, first);
+  const { at } = options;
+  const id = at ? await idAt(plan, at, first) : options.id ?? "latest";
+  const stored = await find(plan, id, first);
+  if (at || id === "latest") await refuseOlder(stored, first, at);
   const context: Context = { ...first, want: wantOf({ ...options, report }, receiptOf(stored)) };
   context.progress({ phase: "restore", bytes: 0, totalBytes: boundsOf(receiptOf(stored)).bytes });
   await undoAnyCopy(plan, stored, context);
@@ -119,16 +127,19 @@ async function undoCopy(plan: Plan, stored: Stored, context: Context): Promise<v
   }
 }
 
-/** "latest" must not be an older backup because someone deleted what this host has seen come after it. */
-async function refuseOlder(stored: Stored, context: Context): Promise<void> {
+/** "latest", or the newest up to `at`, must not be an older backup because someone deleted what this host has seen come after it. */
+async function refuseOlder(stored: Stored, context: Context, at?: Date): Promise<void> {
   for (const { store } of stored.copies) {
     const { shelf } = stored;
     const ledger = await readLedger(store, shelf, await readCatalog(store, shelf), context.state);
-    const [lost] = await lostHeads(context.state, store, shelf, ledger);
+    const heads = await lostHeads(context.state, store, shelf, ledger);
+    const lost = heads.find(({ id }) => !at || (shelf.naming.parse(id)?.time ?? at) <= at);
     if (!lost) continue;
     throw new IntegrityError(
-      `Cannot take "${stored.id}" for the newest in ${store.url}: "${lost.id}", which this host had seen, is gone and no prune ` +
-        "removed it. Look into it; name a backup to restore it all the same",
+      `Cannot take "${stored.id}" for the newest ${
+        at ? `up to ${at.toISOString()} ` : ""
+      }in ${store.url}: "${lost.id}", ` +
+        "which this host had seen, is gone and no prune removed it. Look into it; name a backup to restore it all the same",
     );
   }
 }

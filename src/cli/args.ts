@@ -8,6 +8,7 @@ import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, flag, option } from "@optique/core/primitives";
 import { integer, string, type ValueParser } from "@optique/core/valueparser";
 import { path } from "@optique/run/valueparser";
+import { ConfigError } from "../errors.ts";
 
 /** A switch, off by default. */
 // deno-lint-ignore explicit-function-return-type -- optique's own types carry the value
@@ -46,6 +47,7 @@ type Metavar =
   | "ZONE"
   | "TEXT"
   | "SHARE"
+  | "TIME"
   | "PATH";
 
 /** A text; the shell completes what is a path. */
@@ -60,6 +62,16 @@ export function word(metavar: Metavar): ValueParser<"sync", string> {
     default:
       return string({ metavar });
   }
+}
+
+/** A moment as an option gives it, with its zone. */
+export function timeOf(name: string, value: string): Date {
+  const zoned = /^\d{4}-\d\d-\d\dT\d\d:\d\d.*(?:Z|[+-]\d\d:\d\d)$/.test(value);
+  const time = new Date(zoned ? value : NaN);
+  if (!Number.isNaN(time.getTime())) return time;
+  throw new ConfigError(
+    `Cannot use ${name} "${value}": write a time with its zone, such as 2026-11-20T03:00:00Z or 2026-11-20T04:00:00+01:00`,
+  );
 }
 
 /** The backup's argument of commands that read one. */

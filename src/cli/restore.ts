@@ -25,6 +25,7 @@ import {
   shelfArgs,
   textOption,
   textOptions,
+  timeOf,
   toggle,
 } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
@@ -56,10 +57,16 @@ export const restoreCommand: Command = command({
   examples: [
     "deno task restore latest --into ./restored",
     "deno task restore --into /srv/app --only 'app/etc/**' --strip 1 --conflict overwrite",
+    "deno task restore --at 2026-11-20T12:30:00Z --into ./before-the-mistake",
     "deno task restore docs_2026-11-20T03-00-00Z.tar.zst.age --from /mnt/disk/backups --into . --dry-run",
   ],
   parser: object({
     id: idArgument("ID|latest|FILE", "The backup's file name, the newest, or a file"),
+    at: textOption(
+      "--at",
+      "TIME",
+      "The newest backup whose data were read not after this time: 2026-11-20T03:00:00Z",
+    ),
     into: textOption("--into", "DIR", "The folder to restore into; made if it is not there"),
     inPlace: toggle("--in-place", "Restore to where it was backed up from, all or none"),
     only: textOptions("--only", "GLOB", "Only what matches, or lies in a folder that does"),
@@ -79,11 +86,18 @@ export const restoreCommand: Command = command({
     if ((args.into === undefined) === (args.inPlace === undefined)) {
       throw new ConfigError("Cannot restore: pass exactly one of --into DIR and --in-place");
     }
+    const at = args.at === undefined ? undefined : timeOf("--at", args.at);
+    if (at && args.id !== "latest") {
+      throw new ConfigError(
+        `Cannot use --at together with "${args.id}": one chooses a backup, the other names one`,
+      );
+    }
     const source = await sourceOf(args, cli);
     const choices = await chooseShelves({ ...args, ...source }, cli, { id: source.id });
     const into = args.into === undefined ? undefined : fromCaller(args.into, cli.folder);
     const options: RestoreOptions = {
-      id: source.id,
+      id: at ? undefined : source.id,
+      at,
       file: source.file,
       into,
       inPlace: args.inPlace,
