@@ -101,6 +101,10 @@ function pieces({ nc, onLost }: Link, target: string, room: number, signal: Abor
 /** What to do about a refusal. */
 export function adviceFor(error: unknown): string {
   const message = messageOf(error);
+  if (/consumer config replica count/i.test(message)) {
+    return ". That consumer has a number of replicas of its own, which the snapshot fixes: restore into a cluster, or restore a backup " +
+      "that was made with consumers = false";
+  }
   if (/replicas? > 1|no suitable peers|insufficient resources|replicas/i.test(message)) {
     return ". Set replicas to what the server can give (1 where there is no cluster)";
   }

@@ -6,7 +6,7 @@
 import type { Msg } from "@nats-io/transport-node";
 import { IntegrityError, messageOf } from "../../errors.ts";
 import { type Spool, spool, SPOOL_MEMORY } from "../spool.ts";
-import { type ExactObject, integerAt, objectAt } from "../../nats/exact.ts";
+import { type ExactObject, integerAt, objectAt, textAt } from "../../nats/exact.ts";
 import { type FrameCheck, frameCheck, type SnapshotShape } from "./frames.ts";
 import type { Link } from "../../nats/link.ts";
 
@@ -42,6 +42,8 @@ export interface Snapshot extends SnapshotShape {
 const CHUNK = 1024 * 1024;
 /** Blocks of the spool that are sealed beside this thread, which has acknowledgements to send. */
 const SEALED_BESIDE = 4;
+/** A cluster elects within seconds, or cannot. */
+const LEADER_MS = 20_000;
 /** A server that checks or flushes first answers late. */
 const ANSWER_MS = 60_000;
 
@@ -50,6 +52,7 @@ const ANSWER_MS = 60_000;
  * announced.
  */
 export async function takeSnapshot(link: Link, name: string, options: SnapshotOptions): Promise<Snapshot> {
+  await hasLeader(link, name, options.signal);
   const chunk = Math.min(CHUNK, link.nc.info?.max_payload ?? CHUNK);
   try {
     return await take(link, name, options, chunk);
@@ -61,6 +64,23 @@ export async function takeSnapshot(link: Link, name: string, options: SnapshotOp
 }
 
 class SpuriousEnd extends Error {}
+
+/** In a cluster nobody answers for a stream that is electing its leader, so that the request would be lost. */
+async function hasLeader({ nc, api }: Link, name: string, signal: AbortSignal): Promise<void> {
+  if (nc.info?.cluster === undefined) return;
+  let why: unknown = "it has no leader";
+  for (const start = performance.now(); performance.now() - start < LEADER_MS;) {
+    signal.throwIfAborted();
+    try {
+      const info = await api(`STREAM.INFO.${name}`, "", 2_000);
+      if (textAt(objectAt(info, "cluster"), "leader") !== "") return;
+    } catch (cause) {
+      why = cause;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  throw new Error(`no server leads it: ${messageOf(why)}`, { cause: why });
+}
 
 async function take(link: Link, name: string, options: SnapshotOptions, chunk: number): Promise<Snapshot> {
   const { nc } = link;
