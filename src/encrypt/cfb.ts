@@ -5,49 +5,78 @@
  * @module
  */
 import { createCipheriv } from "node:crypto";
+import { pass } from "../blocks.ts";
 import type { U8 } from "../stage.ts";
 
-/** Bytes of a block, and of the room in front of a step's data. */
+/** Bytes of a block, and in front of a step's data when it is decrypted: the block before it. */
 export const BLOCK = 16;
+
+/** Bytes in front of a step's data when it is encrypted: the two blocks before it. */
+export const LEAD: number = 2 * BLOCK;
 
 /** Free bytes in front of what a step gives, in the same buffer: room for a header. */
 export const HEADROOM = 4;
 
 /**
- * Turns `step.subarray(BLOCK)` into its other form, in a buffer of its own behind {@linkcode HEADROOM}. Every step but the last is
- * whole blocks. The step may be used again once the promise is fulfilled.
+ * Starts the keystream of `step.subarray(LEAD)`, whose lead is the two plaintext blocks before it (zeros for the first step). Every
+ * step but the last is whole blocks. The step is read at once; the next may start when the promise is fulfilled.
  */
-export type CfbStep = (step: U8) => Promise<U8>;
+export type Keystream = (step: U8) => Promise<U8>;
 
 /**
- * Encrypts from a zero IV. The keystream of a block is the encryption of the ciphertext block before it, and that is what CBC
- * computes when it is fed the plaintext one block late: E(plain XOR keystream). So one native call does a whole step, off the
- * main thread.
+ * The keystream of an encryption from a zero IV. Each of its blocks is the encryption of the ciphertext block before it, and that is
+ * what CBC computes when it is fed the plaintext late: E(plain XOR keystream). So one native call does a whole step, off the main
+ * thread. One block of room comes first, which is why the plaintext is fed two blocks late and not one.
  */
-export async function encryptCfb(key: Uint8Array): Promise<CfbStep> {
-  const raw = new Uint8Array(key);
-  const imported = await crypto.subtle.importKey("raw", raw, "AES-CBC", false, ["encrypt"]);
-  let iv: U8 = new Uint8Array(BLOCK);
+export async function keystream(key: Uint8Array): Promise<Keystream> {
+  const imported = await crypto.subtle.importKey("raw", new Uint8Array(key), "AES-CBC", false, ["encrypt"]);
+  let iv: U8 | undefined;
   return async (step) => {
-    const late = step.subarray(0, wholeBlocks(step.length - BLOCK));
+    const blocks = wholeBlocks(step.length - LEAD);
     // The padding, one block more, is not used.
-    const stream = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-CBC", iv }, imported, late));
-    iv = stream.slice(late.length - BLOCK, late.length);
-    return xored(step.subarray(BLOCK), stream);
+    const late = step.subarray(iv ? 0 : BLOCK, BLOCK + blocks);
+    const name = "AES-CBC";
+    let stream = new Uint8Array(
+      await crypto.subtle.encrypt({ name, iv: iv ?? new Uint8Array(BLOCK) }, imported, late),
+    );
+    if (!iv) {
+      const roomy = new Uint8Array(BLOCK + stream.length);
+      roomy.set(stream, BLOCK);
+      stream = roomy;
+    }
+    iv = stream.slice(blocks - BLOCK, blocks);
+    return stream;
   };
 }
 
+/** Turns a step's keystream into its ciphertext, in place; at least {@linkcode HEADROOM} bytes in front of it are free. */
+export function masked(stream: U8, step: U8): U8 {
+  const data = step.subarray(LEAD);
+  xor(data, stream.subarray(BLOCK), stream.subarray(BLOCK));
+  return pass(stream.subarray(BLOCK, BLOCK + data.length));
+}
+
+/** Decryption, step after step. */
+export interface Decryption {
+  /** The plaintext of `step.subarray(BLOCK)`, in a buffer of its own. Every step but the last is whole blocks, after the block before it. */
+  readonly step: (step: U8) => U8;
+  /** Lets go of the cipher. */
+  readonly close: () => void;
+}
+
 /** Decrypts from a zero IV: every keystream block is the encryption of a ciphertext block that is at hand, all at once. */
-export function decryptCfb(key: Uint8Array): { readonly step: CfbStep; readonly close: () => void } {
+export function decryptCfb(key: Uint8Array): Decryption {
   const ecb = createCipheriv(`aes-${key.length * 8}-ecb`, key, null);
   ecb.setAutoPadding(false);
   return {
     step: (step) => {
-      const late = step.subarray(0, wholeBlocks(step.length - BLOCK));
-      const stream = ecb.update(late);
-      return Promise.resolve(
-        xored(step.subarray(BLOCK), stream.byteOffset % 4 === 0 ? stream as U8 : new Uint8Array(stream)),
-      );
+      const data = step.subarray(BLOCK);
+      const made = ecb.update(step.subarray(0, wholeBlocks(data.length)));
+      // Small results may share a buffer with others.
+      const own = made.length === made.buffer.byteLength;
+      const stream = own ? new Uint8Array(made.buffer as ArrayBuffer) : new Uint8Array(made);
+      xor(data, stream, stream);
+      return pass(stream.subarray(0, data.length));
     },
     close: () => void ecb.final(),
   };
@@ -57,14 +86,12 @@ function wholeBlocks(length: number): number {
   return Math.ceil(length / BLOCK) * BLOCK;
 }
 
-/** XORs two texts of words into a buffer of its own; gives as much as `data` has. Both are aligned to words. */
-function xored(data: U8, stream: U8): U8 {
-  const out = new Uint8Array(HEADROOM + Math.ceil(data.length / 4) * 4);
+/** XORs as many bytes as `data` has into `out`, which may be `stream`. All three are aligned to words. */
+function xor(data: U8, stream: U8, out: U8): void {
   const words = data.length >> 2;
   const a = new Int32Array(data.buffer, data.byteOffset, words);
   const b = new Int32Array(stream.buffer, stream.byteOffset, words);
-  const c = new Int32Array(out.buffer, HEADROOM, words);
+  const c = new Int32Array(out.buffer, out.byteOffset, words);
   for (let i = 0; i < words; i++) c[i] = a[i]! ^ b[i]!;
-  for (let i = words * 4; i < data.length; i++) out[HEADROOM + i] = data[i]! ^ stream[i]!;
-  return out.subarray(HEADROOM, HEADROOM + data.length);
+  for (let i = words * 4; i < data.length; i++) out[i] = data[i]! ^ stream[i]!;
 }

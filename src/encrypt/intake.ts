@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { giveBack } from "../blocks.ts";
 import type { U8 } from "../stage.ts";
 
 /** A source read by amounts. At the end of the source, `peek` and `take` give fewer bytes than asked for. */
@@ -14,6 +15,8 @@ export interface Intake {
    * copy, in `scratch` if that is given, which saves an allocation a step.
    */
   readonly take: (size: number, scratch?: U8) => Promise<U8>;
+  /** The next `size` bytes as they lie in the source's chunks, uncopied. Read them before the next call, which may give the chunks back. */
+  readonly views: (size: number) => Promise<Views>;
   /** Whether at least one more byte comes. */
   readonly more: () => Promise<boolean>;
   /** All that is left, chunk by chunk. */
@@ -22,11 +25,23 @@ export interface Intake {
   readonly close: () => Promise<void>;
 }
 
+/** Some bytes, as they lie in a source's chunks. */
+export interface Views {
+  /** In their order; none is empty. */
+  readonly views: readonly U8[];
+  /** Bytes in all; fewer than asked for at the end. */
+  readonly size: number;
+  /** Whether at least one more byte comes. */
+  readonly more: boolean;
+}
+
 /** Opens a source. Nothing is read before the first call, and no more than a call needs. */
 export function intake(source: AsyncIterable<U8>): Intake {
   const iterator = source[Symbol.asyncIterator]();
   const chunks: U8[] = [];
   let have = 0;
+  /** Chunks that were read to their end by `views`: nobody needs them at the next call. */
+  let spent: U8[] = [];
 
   async function fill(size: number): Promise<void> {
     while (have < size) {
@@ -50,6 +65,22 @@ export function intake(source: AsyncIterable<U8>): Intake {
       at += part.length;
     }
     return bytes;
+  }
+
+  async function views(needed: number): Promise<Views> {
+    for (const chunk of spent) giveBack(chunk);
+    spent = [];
+    await fill(needed + 1);
+    const size = Math.min(needed, have);
+    const views: U8[] = [];
+    for (let at = 0, left = size; left > 0; at++) {
+      const view = chunks[at]!.subarray(0, left);
+      if (view.length === chunks[at]!.length) spent.push(view);
+      views.push(view);
+      left -= view.length;
+    }
+    drop(size);
+    return { views, size, more: have > 0 };
   }
 
   function drop(size: number): void {
@@ -76,6 +107,7 @@ export function intake(source: AsyncIterable<U8>): Intake {
 
   return {
     rest,
+    views,
     peek: async (size) => {
       await fill(size);
       return front(Math.min(size, have));

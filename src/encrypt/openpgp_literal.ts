@@ -5,6 +5,7 @@
  */
 import { Readable } from "node:stream";
 import { createInflate, createInflateRaw } from "node:zlib";
+import { cutBlock, giveBack, takeBlock } from "../blocks.ts";
 import { toBytes } from "../bytes.ts";
 import { findError, IntegrityError, messageOf } from "../errors.ts";
 import { HEADER_MOST, MARKER, newLength, packetHeader, PADDING } from "../openpgp/packets.ts";
@@ -34,7 +35,7 @@ export async function* literalData(input: Intake, what: string): AsyncGenerator<
       if (!header || ![SIGNATURE, ONE_PASS, MARKER, PADDING].includes(header.tag)) {
         throw malformed(what, "it holds no data that could be read");
       }
-      for await (const _bytes of content(input, what));
+      for await (const _bytes of content(input, cutIn(what)));
     }
     yield* literal(input, what);
   } finally {
@@ -43,47 +44,67 @@ export async function* literalData(input: Intake, what: string): AsyncGenerator<
 }
 
 async function* literal(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
-  const body = intake(toBytes(() => content(input, what)));
-  const [, nameLength] = await body.take(2);
-  await body.take((nameLength ?? 0) + 4); // name and date
   let held: U8 | undefined;
-  for await (const bytes of body.rest()) {
+  let head = true;
+  for await (const block of blocks(content(input, cutIn(what)))) {
     if (held) yield held;
-    held = bytes.slice(); // what is handed on is given away, and this is a part of something larger
+    held = head ? block.subarray(6 + (block[1] ?? 0)) : block; // format, name and date
+    head = false;
   }
   while (await input.more()) {
     const header = packetHeader(await input.peek(HEADER_MOST));
     if (!header || ![SIGNATURE, MARKER, PADDING].includes(header.tag)) {
       throw malformed(what, "something follows its data");
     }
-    for await (const _bytes of content(input, what));
+    for await (const _bytes of content(input, cutIn(what)));
   }
-  if (held) yield held;
+  if (held && held.length > 0) yield held;
 }
 
-/** The content of the packet that comes next. */
-async function* content(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
+/** Copies views into blocks that can be given away, all full but the last. */
+async function* blocks(views: AsyncIterable<U8>): AsyncGenerator<U8, void, undefined> {
+  let block = takeBlock(STEP);
+  let fill = 0;
+  for await (const bytes of views) {
+    for (let at = 0; at < bytes.length;) {
+      const take = Math.min(STEP - fill, bytes.length - at);
+      block.set(bytes.subarray(at, at + take), fill);
+      at += take;
+      fill += take;
+      if (fill < STEP) continue;
+      yield block;
+      block = takeBlock(STEP);
+      fill = 0;
+    }
+  }
+  if (fill > 0) yield cutBlock(block, fill);
+  else giveBack(block);
+}
+
+/** The content of the packet that comes next, in views to be read at once. Throws what `cut` makes when the source ends in it. */
+export async function* content(input: Intake, cut: () => Error): AsyncGenerator<U8, void, undefined> {
   const header = packetHeader(await input.peek(HEADER_MOST))!;
   await input.take(header.size);
   let { length, partial } = header;
   for (;;) {
     for (let left = length ?? Infinity; left > 0;) {
-      const bytes = await input.take(Math.min(left, STEP));
-      left -= bytes.length;
-      if (bytes.length > 0) yield bytes;
-      else if (length === undefined) return;
-      else throw malformed(what, "it is cut short");
+      const { views, size } = await input.views(Math.min(left, STEP));
+      for (const view of views) yield view;
+      left -= size;
+      if (size > 0) continue;
+      if (length === undefined) return;
+      throw cut();
     }
     if (!partial) return;
     const next = newLength(await input.peek(5));
-    if (!next) throw malformed(what, "it is cut short");
+    if (!next) throw cut();
     await input.take(next.size);
     ({ length, partial } = next);
   }
 }
 
 async function* expanded(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
-  const body = intake(toBytes(() => content(input, what)));
+  const body = intake(toBytes(() => blocks(content(input, cutIn(what)))));
   const [algorithm] = await body.take(1);
   const rest = toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
     for (let bytes = await body.take(STEP); bytes.length > 0; bytes = await body.take(STEP)) {
@@ -116,4 +137,8 @@ async function* expanded(input: Intake, what: string): AsyncGenerator<U8, void, 
 
 function malformed(what: string, why: string): IntegrityError {
   return new IntegrityError(`Cannot read ${what}: ${why}. Restore another copy or an older backup`);
+}
+
+function cutIn(what: string): () => Error {
+  return () => malformed(what, "it is cut short");
 }

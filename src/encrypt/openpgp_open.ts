@@ -8,18 +8,11 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { concat, toBytes } from "../bytes.ts";
 import { IntegrityError, messageOf } from "../errors.ts";
 import { loadLibrary } from "../openpgp/keys.ts";
-import {
-  HEADER_MOST,
-  MARKER,
-  newLength,
-  type PacketHeader,
-  packetHeader,
-  PADDING,
-} from "../openpgp/packets.ts";
+import { HEADER_MOST, MARKER, type PacketHeader, packetHeader, PADDING } from "../openpgp/packets.ts";
 import type { U8 } from "../stage.ts";
 import { BLOCK, decryptCfb } from "./cfb.ts";
 import { type Intake, intake } from "./intake.ts";
-import { literalData } from "./openpgp_literal.ts";
+import { content, literalData } from "./openpgp_literal.ts";
 
 /** What starts a message: the packets before the encrypted body. */
 export interface MessageStart {
@@ -43,7 +36,7 @@ const SEIPD = 18;
 const AEAD = 20;
 const SYMMETRIC = 9;
 const MDC = 22;
-const STEP = 2 ** 20;
+const STEP = 2 ** 18;
 const START_MOST = 2 ** 20;
 const NEXT = "Restore another copy or an older backup";
 
@@ -93,42 +86,23 @@ export async function* openMessage(
     yield* throughLibrary(start, key, input, what);
     return;
   }
-  const cipher = intake(toBytes(() => packetBody(input, what)));
-  await cipher.take(1); // the version
-  yield* literalData(intake(toBytes(() => authentic(key.data, cipher, what))), what);
+  yield* literalData(intake(toBytes(() => authentic(key.data, packetBody(input, what), what))), what);
 }
 
 async function peekBody(input: Intake, { size }: PacketHeader): Promise<U8> {
   return (await input.peek(size + 1)).subarray(size);
 }
 
-/** The content of the packet that comes next; it must be the last. */
+/** The content of the packet that comes next, in views to be read at once; it must be the last. */
 async function* packetBody(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
-  const header = packetHeader(await input.peek(HEADER_MOST))!;
-  await input.take(header.size);
-  let { length, partial } = header;
-  for (;;) {
-    for (let left = length ?? Infinity; left > 0;) {
-      const bytes = await input.take(Math.min(left, STEP));
-      if (bytes.length > 0) yield bytes;
-      left -= bytes.length;
-      if (bytes.length > 0) continue;
-      if (length === undefined) break;
-      throw damaged(what, "it is cut short");
-    }
-    if (!partial) break;
-    const next = newLength(await input.peek(5));
-    if (!next) throw damaged(what, "it is cut short");
-    await input.take(next.size);
-    ({ length, partial } = next);
-  }
+  yield* content(input, () => damaged(what, "it is cut short"));
   if (await input.more()) throw damaged(what, "something follows its end");
 }
 
 /** The plaintext between prefix and MDC; ends in an error unless the MDC is right. The end is held back until then. */
 async function* authentic(
   key: Uint8Array,
-  cipher: Intake,
+  cipher: AsyncIterable<U8>,
   what: string,
 ): AsyncGenerator<U8, void, undefined> {
   const hash = createHash("sha1");
@@ -160,21 +134,31 @@ async function* authentic(
   if (rest.length > 0) yield rest;
 }
 
-async function* clearSteps(key: Uint8Array, cipher: Intake): AsyncGenerator<U8, void, undefined> {
+/** The plaintext of a body, version byte and all, in steps. */
+async function* clearSteps(
+  key: Uint8Array,
+  cipher: AsyncIterable<U8>,
+): AsyncGenerator<U8, void, undefined> {
   const { step: decrypt, close } = decryptCfb(key);
   const step = new Uint8Array(BLOCK + STEP);
+  let fill = BLOCK - 1; // the version goes into the room in front, which is zeros
   try {
-    for (;;) {
-      const bytes = await cipher.take(STEP, step.subarray(BLOCK));
-      if (bytes.length === 0) return;
-      if (bytes.buffer !== step.buffer) step.set(bytes, BLOCK);
-      const clear = await decrypt(step.subarray(0, BLOCK + bytes.length));
-      step.copyWithin(0, bytes.length, bytes.length + BLOCK);
-      yield clear;
+    for await (const bytes of cipher) {
+      for (let at = 0; at < bytes.length;) {
+        const take = Math.min(step.length - fill, bytes.length - at);
+        step.set(bytes.subarray(at, at + take), fill);
+        if (fill < BLOCK) step[fill] = 0;
+        at += take;
+        fill += take;
+        if (fill < step.length) continue;
+        yield decrypt(step);
+        step.copyWithin(0, STEP);
+        fill = BLOCK;
+      }
     }
+    if (fill > BLOCK) yield decrypt(step.subarray(0, fill));
   } finally {
     close();
-    await cipher.close();
   }
 }
 

@@ -9,14 +9,14 @@ import { KeyError, messageOf } from "../errors.ts";
 import { type Certificate, loadLibrary } from "../openpgp/keys.ts";
 import { writeLength } from "../openpgp/packets.ts";
 import type { U8 } from "../stage.ts";
-import { BLOCK, type CfbStep, encryptCfb, HEADROOM } from "./cfb.ts";
+import { BLOCK, HEADROOM, type Keystream, keystream, LEAD, masked } from "./cfb.ts";
 import type { Intake } from "./intake.ts";
 
 /** A part of the literal packet; partial lengths are powers of two. */
-const PART_LOG = 20;
+const PART_LOG = 18;
 const PART = 2 ** PART_LOG;
-/** What is encrypted at a time: large, since each call has its cost. */
-const STEP_LOG = 21;
+/** What is encrypted at a time: each call has its cost, and what is larger does not stay in the cache of a core until it is written. */
+const STEP_LOG = 18;
 const STEP = 2 ** STEP_LOG;
 const LITERAL = 0xcb;
 const SEIPD = 0xd2;
@@ -63,7 +63,7 @@ export async function makeEnvelope(certificates: readonly Certificate[]): Promis
 /** Encrypts a source under a session key. Closes the source. */
 export async function* sealMessage(sessionKey: U8, source: Intake): AsyncGenerator<U8, void, undefined> {
   try {
-    const frames = frame(steps(await encryptCfb(sessionKey), plain(source)));
+    const frames = frame(steps(await keystream(sessionKey), plain(source)));
     for await (const chunk of frames) yield chunk;
   } finally {
     await source.close();
@@ -83,15 +83,14 @@ async function* plain(source: Intake): AsyncGenerator<U8, void, undefined> {
   yield seen(prefix);
   yield seen(Uint8Array.of(LITERAL));
   let head: U8 = LITERAL_HEAD;
-  const scratch = new Uint8Array(PART);
   for (let last = false; !last;) {
-    const part = await source.take(PART - head.length, scratch);
-    last = !(await source.more());
+    const { views, size, more } = await source.views(PART - head.length);
+    last = !more;
     // A part whose length happens to be full may be the last: an empty one then follows, which is allowed.
-    const full = part.length === PART - head.length;
-    yield seen(full ? Uint8Array.of(PARTIAL + PART_LOG) : writeLength(head.length + part.length));
+    const full = size === PART - head.length;
+    yield seen(full ? Uint8Array.of(PARTIAL + PART_LOG) : writeLength(head.length + size));
     if (head.length > 0) yield seen(head);
-    if (part.length > 0) yield seen(part);
+    for (const view of views) yield seen(view);
     if (last && full) yield seen(Uint8Array.of(0));
     head = new Uint8Array();
   }
@@ -100,15 +99,12 @@ async function* plain(source: Intake): AsyncGenerator<U8, void, undefined> {
   yield new Uint8Array(hash.digest());
 }
 
-/** Gathers bytes into steps and encrypts each while the next is gathered and hashed. */
-async function* steps(
-  encrypt: CfbStep,
-  source: AsyncIterable<U8>,
-): AsyncGenerator<U8, void, undefined> {
+/** Gathers bytes into steps. While one is encrypted, the one before goes out, and the next is gathered and hashed. */
+async function* steps(stream: Keystream, source: AsyncIterable<U8>): AsyncGenerator<U8, void, undefined> {
   let pending: Promise<U8> | undefined;
-  let step = new Uint8Array(BLOCK + STEP);
-  let spare = new Uint8Array(BLOCK + STEP);
-  let fill = BLOCK;
+  let step = new Uint8Array(LEAD + STEP);
+  let spare = new Uint8Array(LEAD + STEP);
+  let fill = LEAD;
   for await (const bytes of source) {
     for (let at = 0; at < bytes.length;) {
       const take = Math.min(step.length - fill, bytes.length - at);
@@ -116,15 +112,16 @@ async function* steps(
       at += take;
       fill += take;
       if (fill < step.length) continue;
-      if (pending) yield await pending;
-      pending = encrypt(step);
+      const before = await pending;
+      pending = stream(step);
+      if (before) yield masked(before, spare);
       [step, spare] = [spare, step];
       step.set(spare.subarray(STEP));
-      fill = BLOCK;
+      fill = LEAD;
     }
   }
-  if (pending) yield await pending;
-  if (fill > BLOCK) yield await encrypt(step.subarray(0, fill));
+  if (pending) yield masked(await pending, spare);
+  if (fill > LEAD) yield masked(await stream(step.subarray(0, fill)), step.subarray(0, fill));
 }
 
 /** Puts the encrypted bytes into a packet whose length need not be known: in parts of powers of two. */
@@ -150,7 +147,7 @@ async function* frame(source: AsyncIterable<U8>): AsyncGenerator<U8, void, undef
 
 function partial(bytes: U8): U8 {
   if (bytes.length === STEP && bytes.byteOffset >= HEADROOM) {
-    const framed = new Uint8Array(bytes.buffer, bytes.byteOffset - 1);
+    const framed = new Uint8Array(bytes.buffer, bytes.byteOffset - 1, 1 + STEP);
     framed[0] = PARTIAL + STEP_LOG;
     return framed;
   }

@@ -2,9 +2,10 @@
 import { strict as assert } from "node:assert";
 import { createMessage, encrypt as encryptByLibrary, readKey, readPrivateKey, revokeKey } from "openpgp";
 import { encrypt } from "../../mod.ts";
-import { bodyOf, readAll } from "../../src/bytes.ts";
+import { takeBlock } from "../../src/blocks.ts";
+import { bodyOf, readAll, toBytes } from "../../src/bytes.ts";
 import { findError, IntegrityError, KeyError } from "../../src/errors.ts";
-import type { Archive, Sealed, Stage, U8 } from "../../src/stage.ts";
+import type { Archive, Body, Sealed, Stage, U8 } from "../../src/stage.ts";
 import { inChunks, noise, testContext } from "../support.ts";
 import { openpgpPair } from "../sign/support.ts";
 
@@ -46,9 +47,9 @@ async function refused(bytes: U8, message = /Cannot (decrypt|read)/, by = stage(
 }
 
 Deno.test("openpgp() undo gives back what run took, at sizes around blocks, parts and steps", async () => {
-  const edges = [0, 1, 15, 16, 17, 470, 490, 512, 8383];
-  // A literal part of 1 MiB holds 6 bytes of its own; a step of 1 MiB holds prefix and headers.
-  for (const n of [1, 2]) for (let d = -60; d <= 20; d += 1) edges.push(n * MIB + d);
+  const edges = [0, 1, 15, 16, 17, 470, 490, 512, 8383, MIB - 6, MIB, 5_000_000];
+  // A literal part of 256 KiB holds 6 bytes of its own; a step of 256 KiB holds prefix and headers.
+  for (const n of [1, 2]) for (let d = -60; d <= 20; d += 1) edges.push(n * 2 ** 18 + d);
   for (const size of edges) {
     const bytes = noise(size, size + 1);
     assert.deepEqual(await open(stage(), await seal(stage(), bytes), 300_000), bytes, `${size}`);
@@ -58,6 +59,30 @@ Deno.test("openpgp() undo gives back what run took, at sizes around blocks, part
 Deno.test("openpgp() reads a message that comes byte by byte", async () => {
   const bytes = noise(3000);
   assert.deepEqual(await open(stage(), await seal(stage(), bytes), 1), bytes);
+});
+
+Deno.test("openpgp() lets go of the blocks it is given, and of none too early", async () => {
+  const blocks: ArrayBuffer[] = [];
+  const passing = (bytes: U8): Body => ({
+    read: () =>
+      toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+        for (let at = 0; at < bytes.length; at += 700_001) {
+          const block = takeBlock(MIB);
+          const part = bytes.subarray(at, at + 700_001);
+          block.set(part);
+          blocks.push(block.buffer);
+          yield block.subarray(0, part.length);
+        }
+      }),
+  });
+  const bytes = noise(4_000_000);
+  const facts = (): ReturnType<Archive["facts"]> => ({ sources: [], stages: [] });
+  const archive: Archive = { kind: "archive", suffix: ".tar", body: passing(bytes), facts };
+  const sealed = await readAll((await stage().run(archive, testContext())).body.read(), 2 ** 30);
+  const back: Sealed = { kind: "sealed", suffix: ".tar.gpg", body: passing(sealed), facts, signers: [] };
+  assert.deepEqual(await readAll((await stage().undo(back, testContext())).body.read(), 2 ** 30), bytes);
+  // The last of each stays with the stream; undo reads the first twice.
+  assert.ok(blocks.filter(({ detached }) => !detached).length <= 3);
 });
 
 Deno.test("openpgp() writes for many recipients, each of whom can read", async () => {
