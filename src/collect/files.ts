@@ -155,10 +155,10 @@ async function weighAll(roots: readonly Root[], settings: Settings, context: Con
   return bytes;
 }
 
-/** The real paths of the plan's stores that are folders here, and of another folder. */
-function storesOf(context: Context, other: string | undefined): Set<string> {
+/** The real paths of the plan's stores that are folders here. */
+function storesOf(context: Context): Set<string> {
   const folders = new Set<string>();
-  for (const folder of [...context.shelf?.stores.map(({ folder }) => folder) ?? [], other]) {
+  for (const { folder } of context.shelf?.stores ?? []) {
     if (folder === undefined) continue;
     try {
       folders.add(realpathSync(folder));
@@ -249,11 +249,16 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
     try {
       if (cutAt !== undefined) throw new Error("Cannot collect twice: run the stage anew");
       cutAt = new Date().toISOString();
-      const left = (path: string): void =>
-        context.log.info(`Left out "${path}": it is the store of this backup, or its copy of the index`);
       read = roots.map(realRoot);
       session = settings.since && await openSession(settings.since, read, context);
-      const avoid = storesOf(context, session?.folder);
+      const stores = storesOf(context);
+      const left = (path: string, source: string): void => {
+        const what = stores.has(source)
+          ? "the store of this backup"
+          : "where this host keeps its copy of the index";
+        context.log.info(`Left out "${path}": it is ${what}`);
+      };
+      const avoid = new Set([...stores, ...session ? [session.folder] : []]);
       const walk = walker({ ...settings, warn, left, avoid, known: session?.known });
       const pause = pauses();
       for (const root of read) {

@@ -37,10 +37,10 @@ export interface WalkOptions {
   readonly oneFileSystem: boolean;
   /** Whether to leave out what lies beside a CACHEDIR.TAG. */
   readonly excludeCaches: boolean;
-  /** Real paths of folders that are never stored: the stores of the backup itself. */
+  /** Real paths of folders that are never stored: the stores of the backup itself, and the host's copies of its index. */
   readonly avoid: ReadonlySet<string>;
-  /** Told about each folder that was left out for that reason, by its stored path. */
-  readonly left: (path: string) => void;
+  /** Told about each folder that was left out for that reason, by its stored path and its real one. */
+  readonly left: (path: string, source: string) => void;
   /** Whether a regular file is as it was: then it is neither read nor given. */
   readonly known?: ((seen: Seen) => Generator<undefined, boolean, undefined>) | undefined;
   /** Told about each thing that is missing or odd, by its stored path. Must not throw. */
@@ -171,7 +171,7 @@ function choose(state: State, frame: Frame, { name, kind }: Node): "take" | "loo
   const directory = kind === "directory";
   const path = frame.below + name;
   if (directory && state.avoid.has(below(frame, name))) {
-    state.left(`${frame.stored}/${name}`);
+    state.left(`${frame.stored}/${name}`, below(frame, name));
     return "skip";
   }
   if (state.exclude?.(path, directory) || frame.rules?.ignores(name, directory)) return "skip";

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { ConfigError, messageOf } from "../../errors.ts";
 import { stateFolder } from "../../home.ts";
@@ -26,7 +27,7 @@ export interface SinceSettings extends FullRules {
 
 /** A run that is compared with the one before. */
 export interface Session {
-  /** The folder with the copies: never stored. */
+  /** The real path of the folder with the copies: never stored. */
   readonly folder: string;
   /** Whether a file is as it was. */
   readonly known: (seen: Seen) => Generator<undefined, boolean, undefined>;
@@ -97,7 +98,7 @@ export async function openSession(
 
   const increment = { incremental: true, builtOn: base?.id, chain: increments + 1 };
   return {
-    folder,
+    folder: realFolder(folder),
     known: comparison.known,
     doubt: comparison.doubt,
     take: (found, ready) => store(comparison.take(found), ready),
@@ -110,6 +111,14 @@ export async function openSession(
       list.close();
     },
   };
+}
+
+function realFolder(folder: string): string {
+  try {
+    return realpathSync(folder);
+  } catch {
+    return folder; // it could not be made, and holds nothing
+  }
 }
 
 function defaultFolder(): string {
