@@ -53,9 +53,10 @@ export * as chatto from "./src/recipes/chatto.ts";
 export * as prose from "./src/recipes/prose.ts";
 
 export { pipeline } from "./src/pipeline.ts";
+export { follow, type Followed, type FollowOptions } from "./src/follow.ts";
 export { backup, type BackupOptions, type BackupResult, retain, type RetainOptions } from "./src/run.ts";
 export { restore, type RestoreOptions, type RestoreResult } from "./src/restore.ts";
-export { list, type ListItem } from "./src/list.ts";
+export { list, type ListItem, type ListOptions } from "./src/list.ts";
 export {
   compare,
   type CompareOptions,

@@ -15,6 +15,18 @@ import type { Shelf, Store } from "./stage.ts";
 /** How many receipts are read at once. */
 const READS = 8;
 
+/** Stores with more backups are listed from their names alone, unless details are asked for. */
+const MOST_DETAILED = 1000;
+
+/** What to list. */
+export interface ListOptions extends RunOptions {
+  /**
+   * Whether each receipt is read: that gives `entries`, `contentBytes`, `warnings` and `verified`, and shows objects that are not what their
+   * receipt says. Without, a listing of the store is all that is asked. Default: true in stores of at most 1,000 backups of the name.
+   */
+  readonly details?: boolean | undefined;
+}
+
 /** One backup in one store, as `list` shows it. */
 export interface ListItem {
   /** The archive's file name. */
@@ -43,13 +55,13 @@ export interface ListItem {
  * Lists what lies on a plan's shelf, oldest first, store by store. A store that cannot be listed completely is a warning ("copy"); when
  * none can be, its error is thrown.
  */
-export async function list(plan: Plan, options: RunOptions = {}): Promise<ListItem[]> {
+export async function list(plan: Plan, options: ListOptions = {}): Promise<ListItem[]> {
   const shelf = shelfOf(plan);
   const items: ListItem[] = [];
   const errors: unknown[] = [];
   for (const store of shelf.stores) {
     try {
-      items.push(...await listStore(store, shelf));
+      for (const item of await listStore(store, shelf, options.details)) items.push(item);
     } catch (error) {
       errors.push(error);
       if (shelf.stores.length > 1) options.log?.warn("copy", `Cannot read ${store.url}: ${messageOf(error)}`);
@@ -59,12 +71,20 @@ export async function list(plan: Plan, options: RunOptions = {}): Promise<ListIt
   return items;
 }
 
-async function listStore(store: Store, shelf: Shelf): Promise<ListItem[]> {
+async function listStore(
+  store: Store,
+  shelf: Shelf,
+  details: boolean | undefined,
+): Promise<readonly ListItem[]> {
   const catalog = await readCatalog(store, shelf);
+  const { backups } = catalog;
+  if (!(details ?? backups.length <= MOST_DETAILED)) {
+    return backups.map((backup) => named(store, shelf, backup));
+  }
   const proofs = await readProofs(store, shelf, catalog);
   const items: ListItem[] = [];
   for await (
-    const read of ahead(catalog.backups, READS, (backup) => describe(store, shelf, backup, proofs))
+    const read of ahead(backups, READS, (backup) => describe(store, shelf, backup, proofs))
   ) {
     if ("error" in read) throw read.error;
     items.push(read.value);
@@ -88,15 +108,14 @@ async function readProofs(store: Store, shelf: Shelf, catalog: Catalog): Promise
   return proofs;
 }
 
+/** What names and lengths say. */
+function named(store: Store, shelf: Shelf, { id, time, state, parts }: Shelved): ListItem {
+  const bytes = parts.get("")?.bytes ?? 0;
+  return { id, name: shelf.name, time: time.toISOString(), store: store.url, state, bytes };
+}
+
 async function describe(store: Store, shelf: Shelf, backup: Shelved, proofs: Proofs): Promise<ListItem> {
-  const item: ListItem = {
-    id: backup.id,
-    name: shelf.name,
-    time: backup.time.toISOString(),
-    store: store.url,
-    state: backup.state,
-    bytes: backup.parts.get("")?.bytes ?? 0,
-  };
+  const item = named(store, shelf, backup);
   if (!backup.parts.has(RECEIPT)) return item;
   try {
     const { bytes, receipt } = await readReceipt(store, backup.id, shelf);

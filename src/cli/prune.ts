@@ -7,6 +7,7 @@ import { object } from "@optique/core/constructs";
 import { type Command, command } from "../cli.ts";
 import { formatBytes } from "../bytes.ts";
 import { ConfigError } from "../errors.ts";
+import { shelfOf } from "../find.ts";
 import type { Job } from "../job.ts";
 import { planDigest, type Policy } from "../prune/mod.ts";
 import { retain } from "../run.ts";
@@ -24,6 +25,7 @@ import {
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { chooseShelves } from "./shelves.ts";
+import { lastShown, noteShown } from "./shown.ts";
 import { table } from "./terminal.ts";
 
 const policyArgs = {
@@ -45,7 +47,8 @@ export const pruneCommand: Command = command({
   about: [
     "Standard output: a table. --json: an object a backup with plan, id, store, keep, reasons, bytes, removed, list. Only complete backups count; the " +
     "newest, and the newest that was verified in full, always stay.",
-    "A dry run says the digest of its list. With --expect, that list is removed or nothing is.",
+    "After a dry run, --confirm removes exactly the list that it showed, or nothing if the store has changed since. An hour later, and where nobody " +
+    "has looked, it plans anew. --expect binds it to one list by the digest that the dry run said.",
   ],
   examples: [
     "deno task prune",
@@ -81,8 +84,11 @@ export const pruneCommand: Command = command({
       const options = cli.runOptions(args.quiet);
       const confirm = args.confirm ?? false;
       options.note(`Pruning "${job.plan.shelf?.name}" in ${whereOf(job)}`);
-      const { expect } = args;
+      const shelf = shelfOf(job.plan);
+      const expect = args.expect ?? (confirm ? await lastShown(options.state, shelf) : undefined);
       const verdicts = await retain(job.plan, { ...options, confirm, expect, wait: args.wait ?? false });
+      const list = planDigest(verdicts);
+      await noteShown(options.state, shelf, confirm ? undefined : list);
       cli.clear();
       show(job, verdicts, confirm, args.json ?? false, (line) => cli.terminal.out(line));
       const gone = verdicts.filter(({ keep }) => !keep);
@@ -90,10 +96,8 @@ export const pruneCommand: Command = command({
       options.note(
         confirm
           ? `Removed ${what}`
-          : `Dry run: nothing was removed. --confirm removes ${what}; --confirm --expect ${
-            planDigest(verdicts)
-          } removes ` +
-            "exactly these, or nothing if anything has changed by then",
+          : `Dry run: nothing was removed. --confirm removes ${what}: exactly these, or nothing if anything has changed by then ` +
+            `(within an hour; with --expect ${list} at any time)`,
       );
       return options.warned() > 0 ? EXIT.warnings : EXIT.complete;
     });

@@ -1,9 +1,9 @@
-/** The list that a dry run shows is the list that --confirm --expect removes. */
+/** The list that a dry run shows is the list that --confirm removes. */
 import { strict as assert } from "node:assert";
 import { scratch } from "../support.ts";
 import { lines, run } from "./support.ts";
 
-Deno.test("prune says what each removal frees, and with --expect removes what was shown or nothing", async () => {
+Deno.test("prune says what each removal frees, and removes what was shown or nothing", async () => {
   using dir = scratch();
   const user = { home: dir.join("home"), cwd: dir.path };
   for (const folder of ["home", "src"]) Deno.mkdirSync(dir.join(folder));
@@ -22,7 +22,7 @@ Deno.test("prune says what each removal frees, and with --expect removes what wa
   assert.equal(shown.code, 0, shown.err);
   assert.match(shown.out, /^keep +app_\S+ +\d+\.\d KiB +last 1 of 1, newest$/m);
   assert.match(shown.out, /^remove +app_\S+ +\d+\.\d KiB +no rule keeps it$/m);
-  const digest = /--confirm removes 1 of 2, \d+\.\d KiB; --confirm --expect ([0-9a-f]{16}) /.exec(
+  const digest = /--confirm removes 1 of 2, \d+\.\d KiB: exactly .* --expect ([0-9a-f]{16}) /.exec(
     shown.err,
   )![1]!;
   const objects = lines((await prune("--json")).out);
@@ -42,8 +42,20 @@ Deno.test("prune says what each removal frees, and with --expect removes what wa
   );
   assert.equal([...Deno.readDirSync(dir.join("store"))].length, before);
 
+  // Without a digest, what a dry run showed a moment ago binds as well.
+  const unbound = await prune("--confirm");
+  assert.equal(unbound.code, 1);
+  assert.match(unbound.err, /is no longer what the dry run "\w+" showed/);
+  assert.equal([...Deno.readDirSync(dir.join("store"))].length, before);
+
   const again = lines((await prune("--json")).out)[0].list;
   const done = await prune("--confirm", "--expect", again);
   assert.equal(done.code, 0, done.err);
   assert.match(done.err, /Removed 2 of 3, \d+\.\d KiB/);
+
+  // What was shown has been dealt with: a timer's --confirm plans for itself.
+  await backup();
+  const timer = await prune("--confirm");
+  assert.equal(timer.code, 0, timer.err);
+  assert.match(timer.err, /Removed 1 of 2, /);
 });
