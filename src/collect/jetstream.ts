@@ -11,6 +11,7 @@ import { type MessageChoice, messageFilter } from "./jetstream/message.ts";
 import { entriesOf } from "./jetstream/entries.ts";
 import { checkServer, connectTo, type NatsServer } from "../nats/link.ts";
 import { newTally, readStreams, settle, skewOf, type Tally } from "./jetstream/read.ts";
+import { checkRename } from "./jetstream/rename.ts";
 import { restoreStreams } from "./jetstream/restore.ts";
 import { plain, type PlainStage } from "./plain.ts";
 import { stoppable } from "./stoppable.ts";
@@ -38,7 +39,12 @@ export interface JetStreamOptions extends NatsServer, StreamChoice {
   readonly idleMs?: number | undefined;
   /** Restore with so many replicas instead of the recorded number: 1, 3 or 5. */
   readonly replicas?: number | undefined;
-  /** The nats-server that a drill restores into. Default: "nats-server" from the PATH. */
+  /**
+   * Restore streams under other names: new names by the old ones. No server takes a snapshot under another name, so the messages are
+   * published anew (see below); what was a snapshot goes through a private server of `natsServer`.
+   */
+  readonly rename?: Readonly<Record<string, string>> | undefined;
+  /** The nats-server that a drill, and a stream under another name, goes through. Default: "nats-server" from the PATH. */
   readonly natsServer?: string | undefined;
   /** Folder for snapshots beyond 4 MiB, which wait there, encrypted and without a name; default: the system's temporary folder. */
   readonly spoolDir?: string | undefined;
@@ -89,6 +95,7 @@ export function checkOptions(options: JetStreamOptions): void {
   checkServer(options);
   chooser(options);
   messageFilter(options.select ?? {});
+  checkRename(options.rename);
   if (options.as !== undefined && options.as !== "snapshot" && options.as !== "messages") {
     throw new TypeError('Cannot store streams as that: "as" must be "snapshot" or "messages"');
   }

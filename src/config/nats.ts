@@ -28,6 +28,7 @@ export interface JetStreamConfig {
     readonly domain?: string | undefined;
     readonly spoolDir?: string | undefined;
     readonly natsServer?: string | undefined;
+    readonly rename?: Readonly<Record<string, string>> | undefined;
   };
   /** Where the secrets lie. */
   readonly secrets: NatsSecrets;
@@ -77,6 +78,7 @@ export function jetstreamSchema(
       domain: v.optional(text),
       spoolDir: v.optional(path),
       natsServer: v.optional(text),
+      rename: v.optional(v.record(text, text)),
       user: v.optional(text),
       passwordFile: v.optional(path),
       tokenFile: v.optional(path),

@@ -25,6 +25,8 @@ export interface Stored {
   readonly content: Spool;
   /** What the data is. */
   readonly format: "snapshot" | "messages";
+  /** What a message's subject becomes, where the stream has another name than before. */
+  readonly subject?: ((subject: string) => string) | undefined;
 }
 
 /** Streams that wait; whoever has them closes them. */

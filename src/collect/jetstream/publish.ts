@@ -38,7 +38,8 @@ export async function publishMessages(
     signal.throwIfAborted();
     if (!wanted(message)) continue;
     if (waiting.length >= WINDOW) await waiting.shift();
-    const sent = publish(link, name, message);
+    const subject = stored.subject?.(message.subject) ?? message.subject;
+    const sent = publish(link, name, { ...message, subject });
     sent.catch(() => {}); // seen when its turn comes
     waiting.push(sent);
     published++;

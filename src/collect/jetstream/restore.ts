@@ -12,6 +12,7 @@ import { connectTo, type Link, type NatsServer } from "../../nats/link.ts";
 import { expires } from "./choose.ts";
 import type { MessageChoice } from "./message.ts";
 import { publishMessages } from "./publish.ts";
+import { type Rename, renameStreams } from "./rename.ts";
 import { adviceFor, sendSnapshot } from "./replay.ts";
 import { takeSnapshot } from "./snapshot.ts";
 import { adjust, checkLevel, planSteps, type Step } from "./steps.ts";
@@ -27,6 +28,10 @@ export interface RestoreStreamsOptions extends NatsServer {
   readonly select?: MessageChoice | undefined;
   /** Whether such a stream's messages are added to the stream where it exists. */
   readonly append?: boolean | undefined;
+  /** New names by the old ones. */
+  readonly rename?: Rename | undefined;
+  /** The server's program for streams that get another name. */
+  readonly natsServer?: string | undefined;
 }
 
 /** What is told to each stream. */
@@ -45,9 +50,10 @@ export async function restoreStreams(
       `Cannot restore: no stream of the backup matches ${context.want.only.join(", ") || "anything"}`,
     );
   }
+  using named = await renameStreams(gathered.streams, options.rename ?? {}, context, options);
   const link = await connectTo(options);
   try {
-    await putStreams(link, gathered.streams, context, options);
+    await putStreams(link, named.streams, context, options);
   } finally {
     await link.close();
   }
