@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
-import { connect, type NatsConnection } from "@nats-io/transport-node";
+import { connect, type ConnectionOptions, type NatsConnection } from "@nats-io/transport-node";
 import { readAll } from "../../src/bytes.ts";
 import type { Context, Entry, Files, Stage } from "../../src/stage.ts";
 import { scratch, testContext } from "../support.ts";
@@ -28,7 +28,7 @@ export async function startServer(
     extra?: string;
     dir?: string;
     program?: string;
-    auth?: { token?: string };
+    auth?: Partial<ConnectionOptions>;
     jetstream?: boolean;
     port?: number;
   } = {},
