@@ -13,7 +13,7 @@ import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
 import { decodeReceipt } from "./receipt.ts";
 import { sha256 } from "./sign/mod.ts";
-import type { Sealed, Stage } from "./stage.ts";
+import type { Files, Sealed, Stage } from "./stage.ts";
 import { open } from "./store/mod.ts";
 import { upload } from "./upload/mod.ts";
 
@@ -33,13 +33,15 @@ export interface AdHoc {
   readonly recipients: readonly string[];
   /** Keys. */
   readonly keys: Keys;
+  /** How the paths are collected. Default: as files. */
+  readonly collect?: ((paths: readonly string[]) => Stage<void, Files>) | undefined;
 }
 
 /** The plan of a backup without a configuration: files, tar, zstd, age, sha256. Throws {@linkcode ConfigError}. */
 export function adHocJob(options: AdHoc): Job {
   const { paths, exclude, strict, recipients, name, keys } = options;
   const chain = made(() =>
-    pipeline(files(paths, { exclude, strict }))
+    pipeline(options.collect?.(paths) ?? files(paths, { exclude, strict }))
       .pipe(tar())
       .pipe(zstd())
       .pipe(age(

@@ -19,6 +19,7 @@ const KNOWING: Readonly<Record<string, readonly string[]>> = {
   "plan.ts": VERBS,
   "adhoc.ts": VERBS,
   "cli.ts": VERBS,
+  "follow.ts": ["collect"], // asks whether databases have changed
   "verify.ts": ["archive"], // compares entries with the index
   "prove.ts": ["archive"], // the proof is the index's
   "keys/look.ts": ["encrypt"], // reads the start of what is encrypted

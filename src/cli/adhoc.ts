@@ -6,7 +6,7 @@
 import { basename, join } from "node:path";
 import type { Cli } from "../cli.ts";
 import { ConfigError, NotFoundError } from "../errors.ts";
-import { adHocJob } from "../adhoc.ts";
+import { type AdHoc, adHocJob } from "../adhoc.ts";
 import type { Choice } from "./choose.ts";
 import { fromCaller, storeFromCaller } from "./folders.ts";
 import { ownIdentities, ownRecipient } from "./identity.ts";
@@ -32,6 +32,8 @@ export interface AdHocArgs {
   readonly passphraseFile?: string | undefined;
   /** `--dry-run`. */
   readonly dryRun?: boolean | undefined;
+  /** How the paths are collected. Default: as files. */
+  readonly collect?: AdHoc["collect"];
 }
 
 /** The plan. Its key is made, and its passphrase asked for, only when the plan's turn comes. */
@@ -74,6 +76,7 @@ export function adHoc(args: AdHocArgs, cli: Cli): Choice {
         strict: args.strict ?? false,
         recipients,
         keys,
+        collect: args.collect,
       });
     },
   };

@@ -27,6 +27,7 @@ import { pruneCommand } from "./prune.ts";
 import { reportCommand } from "./report.ts";
 import { restoreCommand } from "./restore.ts";
 import { rotateCommand } from "./rotate.ts";
+import { sqliteFollowCommand } from "./sqlite_follow.ts";
 import { storeCheckCommand } from "./store_check.ts";
 import { syncCommand } from "./sync.ts";
 import { verifyCommand } from "./verify.ts";
@@ -93,6 +94,13 @@ function everyCommand() {
   );
   return or(
     daily,
-    or(sub(keysCommand), sub(rotateCommand), sub(keygenCommand), sub(configCommand), sub(storeCheckCommand)),
+    or(
+      sub(keysCommand),
+      sub(rotateCommand),
+      sub(keygenCommand),
+      sub(configCommand),
+      sub(storeCheckCommand),
+      sub(sqliteFollowCommand),
+    ),
   );
 }

@@ -76,7 +76,7 @@ export function sqliteWith(
   if (settings.rules) refuseDeltaNames(named);
   const stage: SqliteStage = {
     ...settings.rules && { [alone]: ALONE },
-    [watched]: { paths: named.map(({ source }) => source), timeoutMs: settings.timeoutMs },
+    [watched]: { paths: named.map(({ source }) => source), since: settings.rules !== undefined },
     name: NAME,
     verb: "collect",
     run: (_input, context) => {
@@ -105,8 +105,8 @@ export const watched: unique symbol = Symbol("watched");
 
 /** The stage, for whoever looks whether its databases have changed. */
 export interface SqliteStage extends Stage<void, Files> {
-  /** Where the databases are, and how long to wait for a lock. */
-  readonly [watched]: { readonly paths: readonly string[]; readonly timeoutMs: number };
+  /** Where the databases are, and whether only what has changed is stored. */
+  readonly [watched]: { readonly paths: readonly string[]; readonly since: boolean };
 }
 
 type Settings = SqliteSettings & { readonly looks: SqliteLooks };

@@ -73,6 +73,12 @@ export interface SqliteConfig {
   readonly timeoutMs?: number | undefined;
   /** Where the copies lie. */
   readonly spoolDir?: string | undefined;
+  /** Store what has changed since the newest backup. */
+  readonly since?: "latest" | undefined;
+  /** Runs after which whole databases are stored again. */
+  readonly fullEvery?: number | undefined;
+  /** The share of the databases that all increments may come to. */
+  readonly fullShare?: number | undefined;
 }
 
 const SOURCES: readonly string[] = [
@@ -197,6 +203,9 @@ function sqliteSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
       foreignKeys: v.optional(v.picklist(["warn", "error", "off"], mustBe('"warn", "error" or "off"'))),
       timeoutMs: v.optional(number),
       spoolDir: v.optional(path),
+      since: v.optional(v.literal("latest", mustBe('"latest"'))),
+      fullEvery: v.optional(number),
+      fullShare: v.optional(number),
     }),
     v.transform(({ sqlite, ...options }): SourceConfig => ({ tool: "sqlite", databases: sqlite, options })),
   );
