@@ -22,9 +22,11 @@ export interface Base {
 
 /**
  * Forward, under the lease: the newest complete backup, if every target of the run that can be listed has it and has none that is
- * newer; undefined: a full backup must be made. What a target that cannot be listed holds does not matter: it gets no copy of this run.
+ * newer, and all keys that are to read this backup read it; undefined: a full backup must be made. What a target that cannot be listed holds
+ * does not matter: it gets no copy of this run.
  */
-export async function newestBase({ shelf, log }: Context): Promise<Base | undefined> {
+export async function newestBase(context: Context): Promise<Base | undefined> {
+  const { shelf, log } = context;
   let found: Base | undefined;
   for (const store of shelf?.stores ?? []) {
     const newest = await readCatalog(store, shelf!).then(newestComplete, (error) => {
@@ -41,7 +43,14 @@ export async function newestBase({ shelf, log }: Context): Promise<Base | undefi
     if (receipt?.event !== "backup") return undefined;
     found = { id: newest.id, receipt };
   }
-  return found;
+  if (!found || await readsToo(context, found.receipt)) return found;
+  log.info(`Nothing builds on "${found.id}": a key that is to read this backup cannot read that one`);
+  return undefined;
+}
+
+/** Whether everybody who can read a backup made now can read another; a changed passphrase does not show. */
+export async function readsToo({ recipients }: Context, receipt: BackupReceipt): Promise<boolean> {
+  return (await recipients?.() ?? []).every((one) => receipt.recipients.includes(one));
 }
 
 /** The digest of the receipt of `base` in a target. Throws {@linkcode StoreError} where it is not there any more. */

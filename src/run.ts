@@ -4,6 +4,7 @@
  * @module
  */
 import { makeContext, type RunOptions } from "./context.ts";
+import { recipientsOf } from "./recipients.ts";
 import { type Plan, receiptOf, shelfOf } from "./find.ts";
 import { formatBytes } from "./bytes.ts";
 import { monitoringOf } from "./monitor.ts";
@@ -63,7 +64,8 @@ export function outcomeOf({ id, receipt, warnings, copies, verdicts, status }: B
 }
 
 async function make(plan: Plan, options: RunOptions): Promise<BackupResult> {
-  const context = { ...makeContext(options), shelf: plan.shelf };
+  const made = makeContext(options);
+  const context = { ...made, shelf: plan.shelf, recipients: () => recipientsOf(plan, made) };
   const stored = await plan.run(undefined, context).finally(() => settled(context.run));
   const receipt = receiptOf(stored);
   const warnings = { ...context.warnings() };

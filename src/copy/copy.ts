@@ -3,9 +3,10 @@
  *
  * @module
  */
+import { chainOf } from "../base.ts";
 import { readCatalog } from "../catalog.ts";
 import { makeContext } from "../context.ts";
-import { ConfigError, messageOf, NotFoundError } from "../errors.ts";
+import { ConfigError, findError, IntegrityError, messageOf, NotFoundError } from "../errors.ts";
 import { type Plan, shelfOf } from "../find.ts";
 import { type Ledger, readLedger, remember } from "../ledger.ts";
 import type { Context, Shelf, Store } from "../stage.ts";
@@ -52,7 +53,7 @@ export async function copy(plan: Plan, options: CopyOptions = {}): Promise<CopyR
     }
   }
   if (errors.length > 0 && holdings.length === 0) throw errors[0];
-  const wanted = choose(holdings, options.id, shelf);
+  const wanted = await choose(holdings, options.id, shelf);
   const copied: CopyStep[] = [];
   const troubles: CopyTrouble[] = [];
   for (const target of targets) {
@@ -68,8 +69,12 @@ export async function copy(plan: Plan, options: CopyOptions = {}): Promise<CopyR
   return { copied, troubles };
 }
 
-/** The file names to look for, oldest first. */
-function choose(holdings: readonly Holding[], id: string | undefined, shelf: Shelf): readonly string[] {
+/** The file names to look for, oldest first: with one that is named, those that it builds on. */
+async function choose(
+  holdings: readonly Holding[],
+  id: string | undefined,
+  shelf: Shelf,
+): Promise<readonly string[]> {
   const times = new Map<string, Date>();
   for (const { catalog } of holdings) {
     for (const backup of catalog.backups) {
@@ -81,12 +86,24 @@ function choose(holdings: readonly Holding[], id: string | undefined, shelf: She
   ) => id);
   if (id === undefined) return ids;
   const found = id === "latest" ? ids.at(-1) : ids.find((one) => one === id);
-  if (found !== undefined) return [found];
+  if (found !== undefined) return await withBases(found, holdings, shelf);
   throw new NotFoundError(
     `Cannot find ${id === "latest" ? `a backup of "${shelf.name}"` : `"${id}"`} in ${
       holdings.map(({ store }) => store.url).join(", ")
     }. \`list\` shows what is there`,
   );
+}
+
+/** Where a chain is not whole anywhere, the backup alone: copying it says what is missing. */
+async function withBases(id: string, holdings: readonly Holding[], shelf: Shelf): Promise<readonly string[]> {
+  for (const { store } of holdings.filter((holding) => has(holding, id))) {
+    try {
+      return (await chainOf(store, shelf, id)).map(({ id }) => id).toReversed();
+    } catch (error) {
+      if (!findError(error, IntegrityError) && !findError(error, NotFoundError)) throw error;
+    }
+  }
+  return [id];
 }
 
 interface Run {

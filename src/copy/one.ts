@@ -5,13 +5,14 @@
  * @module
  */
 import { hostname } from "node:os";
-import { formatBytes, readAll, utf8 } from "../bytes.ts";
+import { findBase } from "../base.ts";
+import { formatBytes, readAll, sha256, utf8 } from "../bytes.ts";
 import { INTENT, RECEIPT, type Shelved } from "../catalog.ts";
-import { IntegrityError, messageOf, StoreError } from "../errors.ts";
-import type { Head } from "../ledger.ts";
+import { findError, IntegrityError, messageOf, NotFoundError, StoreError } from "../errors.ts";
+import { type Head, readReceipt } from "../ledger.ts";
 import type { BackupReceipt } from "../receipt.ts";
 import { signReceipt } from "../seal.ts";
-import type { Sealed, Store } from "../stage.ts";
+import type { Sealed, Store, Stored } from "../stage.ts";
 import { quick } from "../verify.ts";
 import { type CopyReceipt, type Errand, receiptFor } from "./errand.ts";
 import { copyBeside, create, place, SIDECAR_LIMIT } from "./place.ts";
@@ -32,15 +33,16 @@ export async function copyOne(errand: Errand): Promise<Copied> {
   const { plan, shelf, id, source, target, context } = errand;
   const state = target.backups.get(id)?.state;
   if (state !== undefined && state !== "incomplete") throw inTheWay(id, target.store, state);
-  const { bytes, receipt, sha256 } = await receiptAt(source, id, shelf);
-  const stored = {
+  const { bytes, receipt, sha256: digest } = await receiptAt(source, id, shelf);
+  const stored: Stored = {
     kind: "stored",
     id,
     shelf,
     copies: [{ store: source.store, receipt: bytes }],
     failures: [],
-  } as const;
+  };
   const sealed = await quick(plan, stored, context) as Sealed;
+  await findTwin(errand, stored, receipt);
   const mine = receiptFor(errand, bytes, receipt);
   await checkSpace(target.store, receipt);
   const written: string[] = [];
@@ -63,12 +65,33 @@ export async function copyOne(errand: Errand): Promise<Copied> {
       `"${id + INTENT}" stays in ${target.store.url} until a run sweeps it: ${messageOf(error)}`,
     )
   );
-  errand.twins.set(sha256, mine.head.sha256);
+  errand.twins.set(digest, mine.head.sha256);
   return {
     head: mine.head,
     parents: mine.parents,
     bytes: receipt.objects.reduce((sum, o) => sum + o.bytes, 0),
   };
+}
+
+/** What a backup builds on has to be in the target already, where its receipt may be another. */
+async function findTwin(
+  { id, shelf, target, twins }: Errand,
+  stored: Stored,
+  receipt: BackupReceipt,
+): Promise<void> {
+  const { base } = receipt.contents;
+  if (base === null || twins.has(base)) return;
+  const below = await findBase(stored, base);
+  try {
+    twins.set(base, sha256((await readReceipt(target.store, below.id, shelf)).bytes));
+  } catch (cause) {
+    if (!findError(cause, NotFoundError)) throw cause;
+    throw new StoreError(
+      `Cannot copy "${id}" to ${target.store.url}: it builds on "${below.id}", which is not there. Copy that one first, or where ` +
+        "retention removed it, make a full backup",
+      { cause },
+    );
+  }
 }
 
 function inTheWay(id: string, store: Store, state: Shelved["state"]): IntegrityError {

@@ -4,14 +4,15 @@
  * @module
  */
 import { ahead } from "../ahead.ts";
-import { bodyOf, sha256 } from "../bytes.ts";
+import { sha256 } from "../bytes.ts";
 import { readCatalog, RECEIPT, type Shelved } from "../catalog.ts";
 import { ConfigError, findError, IntegrityError } from "../errors.ts";
 import type { Plan } from "../find.ts";
 import { type Head, readLedger, readReceipt } from "../ledger.ts";
 import type { BackupReceipt } from "../receipt.ts";
+import { recipientsOf } from "../recipients.ts";
 import { prover } from "../seal.ts";
-import type { Archive, Context, Sealed, Shelf, Store, U8 } from "../stage.ts";
+import type { Context, Shelf, Store, U8 } from "../stage.ts";
 import { sweep } from "../sweep.ts";
 
 /** A whole backup in one store, whose receipt counts. */
@@ -79,21 +80,13 @@ export async function currentRecipients(
   plan: Plan,
   context: Context,
 ): Promise<readonly string[] | undefined> {
-  const stage = plan.stages.find(({ verb }) => verb === "encrypt");
-  const empty: Archive = {
-    kind: "archive",
-    suffix: ".tar",
-    body: bodyOf(new Uint8Array(0)),
-    facts: () => ({ sources: [], stages: [] }),
-  };
-  let sealed: Sealed;
+  let recipients: readonly string[];
   try {
-    sealed = await stage?.run(empty, context) as Sealed;
+    recipients = await recipientsOf(plan, context);
   } catch (error) {
     if (findError(error, TypeError)) return undefined;
     throw error;
   }
-  const recipients = sealed.facts().recipients ?? [];
   if (recipients.length > 0) return recipients;
   throw new ConfigError(
     "Cannot rotate keys: the plan does not encrypt. Give it encrypt.age or encrypt.openpgp",

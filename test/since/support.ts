@@ -26,6 +26,8 @@ export { identity, recipient };
 export interface SceneOptions extends Omit<FilesOptions, "since" | "indexDir"> {
   readonly name?: string;
   readonly to?: Store | readonly Store[];
+  readonly recipient?: string;
+  readonly identities?: () => string;
 }
 
 /** A scratch folder with a source tree, a store, and where the host keeps its copies. */
@@ -58,11 +60,19 @@ export function scene(): Scene {
     info: (message) => void said.push(message),
     warn: (kind, message) => void said.push(`${kind}: ${message}`),
   };
-  const plan: Scene["plan"] = ({ name = "app", to = store.directory(dir.join("store")), ...options } = {}) =>
+  const plan: Scene["plan"] = (
+    {
+      name = "app",
+      to = store.directory(dir.join("store")),
+      recipient: key = recipient,
+      identities = () => identity,
+      ...options
+    } = {},
+  ) =>
     pipeline(collect.files({ app: src }, { ...options, since: "latest", indexDir: index }))
       .pipe(archive.tar())
       .pipe(compress.zstd())
-      .pipe(encrypt.age({ recipients: [recipient], identities: () => identity }))
+      .pipe(encrypt.age({ recipients: [key], identities }))
       .pipe(sign.sha256())
       .pipe(upload({ name, to }))
       .pipe(prune({ keepLast: 1000 }));

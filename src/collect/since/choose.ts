@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { type Base, chainOf, newestBase } from "../../base.ts";
+import { type Base, chainOf, newestBase, readsToo } from "../../base.ts";
 import { findError, IntegrityError, messageOf, NotFoundError } from "../../errors.ts";
 import type { BackupReceipt } from "../../receipt.ts";
 import type { Context } from "../../stage.ts";
@@ -51,7 +51,7 @@ export async function chooseBase(key: CopyKey, rules: FullRules, context: Contex
   return { increments: 0, lines: nothing() };
 }
 
-const FIRST = "there is no backup yet that is the newest in every store";
+const FIRST = "there is none to build on that is the newest in every store";
 
 /** Or why not. */
 async function goOn(
@@ -71,6 +71,9 @@ async function goOn(
     }
   }
   for (const chain of chains) {
+    for (const receipt of chain) {
+      if (!await readsToo(context, receipt)) return `a key that is to read it cannot read "${receipt.id}"`;
+    }
     const why = ended(chain, rules);
     if (why !== undefined) return why;
   }
