@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { several } from "../bytes.ts";
 import { chain, type ChainResult } from "../chain.ts";
 import type { Cli } from "../cli.ts";
 import { type Choice, eachPlan, failedAsJson, whereOf } from "./choose.ts";
@@ -60,5 +61,5 @@ function linesOf(result: ChainResult): string[] {
     ...leftovers.map((line) => `left over: ${line}`),
   ];
   const sum = found.length === 0 ? "the chain is whole" : `${found.length} findings`;
-  return [...found, `${store}  ${receipts} receipts, ${start}: ${sum}  ledger: ${ledger}`];
+  return [...found, `${store}  ${several(receipts, "receipt")}, ${start}: ${sum}  ledger: ${ledger}`];
 }

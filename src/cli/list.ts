@@ -4,7 +4,7 @@
  * @module
  */
 import { object } from "@optique/core/constructs";
-import { formatBytes } from "../bytes.ts";
+import { formatBytes, several } from "../bytes.ts";
 import { type Command, command } from "../cli.ts";
 import { list, type ListItem } from "../list.ts";
 import { keyArgs, outputArgs, planArgs, shelfArgs, toggle } from "./args.ts";
@@ -51,7 +51,9 @@ export const listCommand: Command = command({
     });
     for (const line of found.length > 0 ? listing(found) : []) cli.terminal.out(line);
     if (namesOnly > 0) {
-      options.note(`Of ${namesOnly} backups only the names were read; --details reads the receipts`);
+      options.note(
+        `Of ${several(namesOnly, "backup")} only the names were read; --details reads the receipts`,
+      );
     }
     if (found.length === 0 && !args.json && code === EXIT.complete) options.note("There is no backup yet");
     return code;

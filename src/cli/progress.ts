@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatBytes } from "../bytes.ts";
+import { formatBytes, several } from "../bytes.ts";
 import type { ProgressUpdate } from "../stage.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -78,7 +78,7 @@ function describe(update: ProgressUpdate, total: number | undefined, ms: number,
 
 /** A number of entries for people. */
 export function formatEntries(count: number): string {
-  return count === 1 ? "1 entry" : `${count} entries`;
+  return several(count, "entry", "entries");
 }
 
 /** Seconds for people: "42 s", "3 min", "2 h 5 min". */

@@ -111,11 +111,17 @@ async function shelfNames(
   const parsed = id === undefined ? undefined : parseName(id);
   if (parsed) return [parsed.name];
   const names = new Set<string>();
+  const errors: unknown[] = [];
   for (const url of from) {
-    for await (const { key } of store.open(url).list()) {
-      const found = parseName(key);
-      if (found?.suffix.startsWith(".tar")) names.add(found.name);
+    try {
+      for await (const { key } of store.open(url).list()) {
+        const found = parseName(key);
+        if (found?.suffix.startsWith(".tar")) names.add(found.name);
+      }
+    } catch (error) {
+      errors.push(error); // where one store is dead, the command says what that means
     }
   }
+  if (errors.length === from.length) throw errors[0];
   return [...names].sort();
 }

@@ -4,12 +4,13 @@
  * @module
  */
 import { object } from "@optique/core/constructs";
+import { several } from "../bytes.ts";
 import { type Command, command } from "../cli.ts";
 import { compare, type Difference } from "../copy/mod.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, messageOf } from "../errors.ts";
 import { allArg, keyArgs, outputArgs, planArgs, shelfArgs, toggle } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
-import { EXIT } from "./exit.ts";
+import { EXIT, gravest } from "./exit.ts";
 import { chooseShelves } from "./shelves.ts";
 import { table } from "./terminal.ts";
 
@@ -20,7 +21,8 @@ export const syncCommand: Command = command({
   brief: "Says whether all targets hold the same backups.",
   about: [
     "Standard output: a table of what differs. --json: an object for each with plan, id, store, what, why. Exit code 0: all agree; 3: a backup is " +
-    "missing, unfinished, or kept longer than elsewhere (extra); 5: a target holds something else than the others, or than its receipt says.",
+    "missing, unfinished, or kept longer than elsewhere (extra); 5: a target holds something else than the others, or than its receipt says; 1: a " +
+    "target cannot be looked at (unreachable), the others have been compared.",
     "It reads listings and receipts, and no archive: verify --level full reads every byte.",
   ],
   examples: [
@@ -45,22 +47,29 @@ export const syncCommand: Command = command({
     return await eachPlan(choices, cli, async (job) => {
       const options = cli.runOptions(args.quiet);
       options.note(`Comparing "${job.plan.shelf?.name}" in ${whereOf(job)}`);
-      const { backups, differences } = await compare(job.plan, options);
+      const { backups, differences, unreachable } = await compare(job.plan, options);
       cli.clear();
+      const dead = unreachable.map(({ store, error }) => ({
+        store,
+        what: "unreachable",
+        why: messageOf(error),
+      }));
       if (args.json) {
-        for (const difference of differences) {
-          cli.terminal.out(JSON.stringify({ plan: job.name, ...difference }));
+        for (const found of [...dead, ...differences]) {
+          cli.terminal.out(JSON.stringify({ plan: job.name, ...found }));
         }
       } else {
         const rows = differences.map(({ what, id, store, why = "" }) => [what, id, store, why]);
-        for (const line of table(rows)) cli.terminal.out(line);
+        const deadRows = dead.map(({ what, store, why }) => [what, "-", store, why]);
+        for (const line of table([...deadRows, ...rows])) cli.terminal.out(line);
       }
+      const others = dead.length === 0 ? "" : `; ${several(dead.length, "target")} could not be looked at`;
       options.note(
         differences.length === 0
-          ? `All agree: ${backups} backups`
-          : `${differences.length} differences in ${backups} backups`,
+          ? `All agree: ${several(backups, "backup")}${others}`
+          : `${several(differences.length, "difference")} in ${several(backups, "backup")}${others}`,
       );
-      return codeOf(differences);
+      return gravest([codeOf(differences), ...dead.map(() => EXIT.failed)]);
     });
   },
 });

@@ -39,8 +39,10 @@ export interface Difference {
 export interface CompareResult {
   /** Backups that at least one store has whole. */
   readonly backups: number;
-  /** Oldest backup first; empty when all agree. */
+  /** Oldest backup first; empty when all that could be looked at agree. */
   readonly differences: readonly Difference[];
+  /** Stores that could not be looked at: nothing is known about them. */
+  readonly unreachable: readonly { readonly store: string; readonly error: Error }[];
 }
 
 /** How many receipts are read at once. */
@@ -48,8 +50,9 @@ const AT_ONCE = 16;
 
 /**
  * Compares what a plan's stores hold: names, receipts and their signatures as the plan demands them, the objects' lengths and digests
- * as the receipts state them. Reads no archive; `verify` at level "full" does. Throws ConfigError unless there are two
- * stores, and the store's error when one cannot be read: then nothing can be said.
+ * as the receipts state them. Reads no archive; `verify` at level "full" does. A store that cannot be listed is named, and the
+ * others are compared. Throws ConfigError unless there are two stores, the first store's error when none can be listed, and
+ * the error of one that fails later.
  */
 export async function compare(plan: Plan, options: CompareOptions = {}): Promise<CompareResult> {
   const shelf = shelfOf(plan);
@@ -63,7 +66,16 @@ export async function compare(plan: Plan, options: CompareOptions = {}): Promise
     );
   }
   const holdings: Holding[] = [];
-  for (const store of stores) holdings.push(await lookAt(store, shelf));
+  const unreachable: { readonly store: string; readonly error: Error }[] = [];
+  for (const store of stores) {
+    try {
+      holdings.push(await lookAt(store, shelf));
+    } catch (error) {
+      signal.throwIfAborted();
+      unreachable.push({ store: store.url, error: error as Error });
+    }
+  }
+  if (holdings.length === 0) throw unreachable[0]!.error;
   const times = new Map<string, number>();
   for (const { catalog } of holdings) {
     for (const { id, time } of catalog.backups) times.set(id, time.getTime());
@@ -75,7 +87,8 @@ export async function compare(plan: Plan, options: CompareOptions = {}): Promise
     const batch = ids.slice(at, at + AT_ONCE).map((id) => differencesOf(id, holdings, shelf));
     differences.push(...(await Promise.all(batch)).flat());
   }
-  return { backups: ids.filter((id) => holdings.some((one) => has(one, id))).length, differences };
+  const backups = ids.filter((id) => holdings.some((one) => has(one, id))).length;
+  return { backups, differences, unreachable };
 }
 
 async function differencesOf(id: string, holdings: readonly Holding[], shelf: Shelf): Promise<Difference[]> {
@@ -86,7 +99,10 @@ async function differencesOf(id: string, holdings: readonly Holding[], shelf: Sh
     if (what) found.push({ id, store: holding.store.url, ...what });
   }
   const [only] = whole;
-  if (only && whole.length === 1 && holdings.every((one) => one === only || one.pruned.has(id))) {
+  if (
+    only && holdings.length > 1 && whole.length === 1 &&
+    holdings.every((one) => one === only || one.pruned.has(id))
+  ) {
     found.push({ id, store: only.store.url, what: "extra" });
   }
   return [...found, ...await disagreements(id, whole, shelf)];

@@ -80,14 +80,12 @@ async function store(sealed: Sealed, context: Context, bare: Shelf, graceMs: num
   checkFolders(shelf.stores);
   const { leases, waited, refused } = await leaseAll(context, shelf);
   try {
-    const id = await chooseId(sealed, context, shelf, waited);
+    const { id, opened } = await openTargets(sealed, context, shelf, graceMs, waited);
     const signatures = await openSigners(sealed.signers, id);
-    const targets: Target[] = [];
-    for (const store of shelf.stores) {
-      const target = await openTarget(store, id, context, shelf, graceMs);
-      target.error ??= refused.get(store);
-      targets.push({ ...target, lost: leases.get(store)?.lost });
-    }
+    const targets = opened.map((target): Target => {
+      const { store } = target;
+      return { ...target, error: target.error ?? refused.get(store), lost: leases.get(store)?.lost };
+    });
     if (targets.every((target) => target.error)) throw failure(targets);
     await writeBackup({ id, shelf, sealed, signatures, targets, context });
     const copies = targets.flatMap(({ store, receipt }) => receipt ? [{ store, receipt }] : []);
@@ -102,7 +100,24 @@ async function store(sealed: Sealed, context: Context, bare: Shelf, graceMs: num
   }
 }
 
-/** The file name. A run that has waited for another takes the time at which it may begin, in a second of its own. */
+/** Finds a name that is free in all targets. Of two runs within a second the later takes the next; a time the caller has set stays. */
+async function openTargets(
+  sealed: Sealed,
+  context: Context,
+  shelf: Shelf,
+  graceMs: number,
+  waited: boolean,
+): Promise<{ readonly id: string; readonly opened: readonly Target[] }> {
+  const isSet = Math.abs(Date.now() - context.now.getTime()) > 5000;
+  for (let later = waited;; later = true) {
+    const id = await chooseId(sealed, context, shelf, later);
+    const opened: Target[] = [];
+    for (const store of shelf.stores) opened.push(await openTarget(store, id, context, shelf, graceMs));
+    if (later || isSet || !opened.some(({ error }) => error instanceof ExistsError)) return { id, opened };
+  }
+}
+
+/** The file name. A run that comes after another takes the time at which it may begin, in a second of its own. */
 async function chooseId(sealed: Sealed, context: Context, shelf: Shelf, waited: boolean): Promise<string> {
   if (!waited) return shelf.naming.format(shelf.name, context.now, sealed.suffix);
   const started = formatTime(new Date());

@@ -13,9 +13,6 @@ Deno.test("copy brings a target up to date that was away, and sync --check says 
   );
   const first = await run(user, "backup", []);
   assert.equal(first.code, 0, first.err);
-  // Names have a second: the next backup needs one of its own.
-  const made = Math.floor(Date.now() / 1000);
-  while (Math.floor(Date.now() / 1000) === made) await new Promise((resolve) => setTimeout(resolve, 50));
   renameSync(dir.join("b"), dir.join("away"));
   await Deno.writeTextFile(dir.join("b"), "no folder");
   const alone = await run(user, "backup", ["--wait"]);
@@ -43,6 +40,22 @@ Deno.test("copy brings a target up to date that was away, and sync --check says 
   const agreed = await run(user, "sync", ["--check", "--json"]);
   assert.deepEqual([agreed.code, agreed.out], [0, ""], agreed.err);
   assert.equal((await run(user, "verify", ["--level", "full", "--from", "b", "--name", "app"])).code, 0);
+
+  // A target that is dead is named, and the others are compared.
+  const three = ["--check", "--from", "b", "--from", "gone", "--from", "a"];
+  const dead = await run(user, "sync", three);
+  assert.deepEqual([dead.code, dead.out.split("\n").length], [1, 2], dead.err);
+  assert.match(dead.out, /^unreachable +- +.*\/gone +\S/);
+  assert.match(dead.err, /All agree: 2 backups; 1 target could not be looked at/);
+  Deno.renameSync(dir.join("a", `${id}.receipt.json`), dir.join("receipt"));
+  const worse = await run(user, "sync", [...three, "--json"]);
+  assert.equal(worse.code, 5, worse.err);
+  const rows = worse.out.trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(rows.map(({ what, store }) => [what, store]), [
+    ["unreachable", dir.join("gone")],
+    ["differing", dir.join("a")],
+  ]);
+  Deno.renameSync(dir.join("receipt"), dir.join("a", `${id}.receipt.json`));
 
   // Without a configuration, to a disk that is new.
   const moved = await run(user, "copy", ["latest", "--from", "b", "--to", "disk"]);

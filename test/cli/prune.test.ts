@@ -9,7 +9,6 @@ Deno.test("prune says what each removal frees, and removes what was shown or not
   for (const folder of ["home", "src"]) Deno.mkdirSync(dir.join(folder));
   Deno.writeTextFileSync(dir.join("src/file"), "x".repeat(10_000));
   const backup = async (): Promise<void> => {
-    await new Promise((resolve) => setTimeout(resolve, 1000)); // a name holds one backup a second
     const { code, err } = await run(user, "backup", ["src", "--name", "app", "--to", "store"]);
     assert.equal(code, 0, err);
   };

@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { readFileSync, writeFileSync } from "node:fs";
 import { backup, type Entry, list, pipeline, restore, store, verify } from "../../mod.ts";
 import { BusyError, ExistsError, findError, StageError } from "../../src/errors.ts";
+import { standardNaming } from "../../src/name.ts";
 import { acquireLease } from "../../src/store/lease.ts";
 import { noise, sh, testContext } from "../support.ts";
 import { bytesOf, keysOf, planOf, treeScratch, watched } from "./support.ts";
@@ -70,6 +71,20 @@ Deno.test("backup() fails on a name that exists and leaves the object as it is",
   await assert.rejects(backup(plan, { now: T0 }), (error) => findError(error, ExistsError) !== undefined);
   assert.deepEqual(await bytesOf(target, ID), before);
   assert.deepEqual(await keysOf(target), keys);
+});
+
+Deno.test("backup() takes the next second for a name that is taken in this one", async () => {
+  using dir = treeScratch();
+  const plan = planOf(dir.join("src"), [store.memory(), store.directory(dir.join("store"))]);
+  const results = [await backup(plan), await backup(plan), await backup(plan)];
+  assert.equal(new Set(results.map(({ id }) => id)).size, 3);
+  assert.deepEqual(
+    results.map(({ status, copies }) => [status, copies.length]),
+    Array(3).fill(["complete", 2]),
+  );
+  const times = results.map(({ id }) => standardNaming.parse(id)!.time.getTime());
+  assert.ok(times[2]! - times[0]! < 60_000 && times[0]! < times[1]! && times[1]! < times[2]!);
+  for (const { id } of results) assert.equal((await verify(plan, { id })).stores.length, 2);
 });
 
 Deno.test("backup() fails with BusyError while another run holds the lease, and waits with wait", async () => {
