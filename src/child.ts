@@ -28,8 +28,8 @@ export interface ChildOptions {
   readonly cwd: string | undefined;
   /** Variables added to the environment. */
   readonly env: Readonly<Record<string, string>> | undefined;
-  /** Whether its stdin is written to (stdout is dropped) or its stdout read (stdin is empty), or neither. */
-  readonly use: "stdin" | "stdout" | "neither";
+  /** Whether its stdin is written to (stdout is dropped) or its stdout read (stdin is empty), or both, or neither. */
+  readonly use: "stdin" | "stdout" | "both" | "neither";
   /** Whether it has a session of its own, where Ctrl-C in the terminal does not reach it, nor what it starts. Default: false. */
   readonly apart?: boolean | undefined;
   /** Whose process it is; only root can say so. Default: ours. */
@@ -56,10 +56,12 @@ export interface Child {
 export function start({ argv, cwd, env, use, signal, apart = false, as }: ChildOptions): Child {
   signal.throwIfAborted();
   const [program = "", ...args] = argv;
+  const writes = use === "stdin" || use === "both";
+  const reads = use === "stdout" || use === "both";
   const child = spawn(program, {
     args,
-    stdin: use === "stdin" ? "piped" : "null",
-    stdout: use === "stdout" ? "piped" : "null",
+    stdin: writes ? "piped" : "null",
+    stdout: reads ? "piped" : "null",
     stderr: "piped",
     ...(apart ? { detached: true } : {}),
     ...as,
@@ -77,8 +79,8 @@ export function start({ argv, cwd, env, use, signal, apart = false, as }: ChildO
   signal.addEventListener("abort", onAbort, { once: true });
   status.finally(() => signal.removeEventListener("abort", onAbort));
   return {
-    stdout: use === "stdout" ? child.stdout : undefined,
-    stdin: use === "stdin" ? child.stdin : undefined,
+    stdout: reads ? child.stdout : undefined,
+    stdin: writes ? child.stdin : undefined,
     words: heard.text,
     stop,
     end: async () => {

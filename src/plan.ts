@@ -23,7 +23,7 @@ import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
 import { chattoCollector } from "./recipes/chatto/collector.ts";
 import { chioCollector } from "./recipes/chio/plans.ts";
-import { etcd, mariadb, postgres, redis } from "./recipes/databases.ts";
+import { etcd, mariadb, postgres, postgresCluster, redis } from "./recipes/databases.ts";
 import type { Archive, Files, Sealed, Stage } from "./stage.ts";
 import { upload } from "./upload/mod.ts";
 
@@ -61,7 +61,7 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
   if (tool === "gzip") files = files.pipe(at(["compress"], () => compress.gzip(options)));
   let sealed = at(["encrypt"], () => files.pipe(sealer(plan, keys, folder)));
   for (const [i, tool] of plan.sign.entries()) {
-    sealed = sealed.pipe(at(["sign", i], () => signStage(tool, folder)));
+    sealed = sealed.pipe(at(["sign", i], () => signStage(tool, folder, keys)));
   }
   const stores = plan.upload.to.map((url, i) =>
     at(["upload", "to", i], () => storeOf(url, plan.upload.commands, folder))
@@ -117,6 +117,9 @@ function source(config: SourceConfig, path: KeyPath, at: At, folder: string): St
   }
   if (config.tool === "chio") return at([...path, "chio"], () => chioCollector(config));
   if (config.tool === "postgres") return at([...path, "postgres"], () => postgres(config.options));
+  if (config.tool === "postgresCluster") {
+    return at([...path, "postgresCluster"], () => postgresCluster(config.options));
+  }
   if (config.tool === "mariadb") return at([...path, "mariadb"], () => mariadb(config.options));
   if (config.tool === "redis") {
     const { passwordFile, ...options } = config.options;
@@ -135,7 +138,7 @@ function source(config: SourceConfig, path: KeyPath, at: At, folder: string): St
 
 function sealer(plan: PlanConfig, keys: Keys, folder: string): Stage<Archive, Sealed> {
   if (plan.encrypt.tool === "plaintext") return encrypt.plaintext();
-  if (plan.encrypt.tool === "openpgp") return openpgpStage(plan.encrypt, folder);
+  if (plan.encrypt.tool === "openpgp") return openpgpStage(plan.encrypt, folder, keys);
   const options = plan.encrypt.options as AgeConfig;
   const { passphraseFile, passphraseCommand, identityFile, recipientsFile } = options;
   if (passphraseFile !== undefined && passphraseCommand !== undefined) {

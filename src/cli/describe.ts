@@ -78,6 +78,7 @@ function subject(config: SourceConfig): string {
     case "chio":
       return `${config.surface} ${chioPaths(config).filter((path) => !/-(?:wal|shm)$/.test(path)).join(" ")}`;
     case "postgres":
+    case "postgresCluster":
     case "redis":
     case "mariadb":
     case "etcd":

@@ -8,7 +8,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PlanConfig, SourceConfig } from "../config.ts";
 import { chioPaths } from "../config/chio.ts";
-import { databasePrograms } from "../config/databases.ts";
+import { databaseNeeds, isDatabase } from "../config/databases.ts";
 import { ConfigError } from "../errors.ts";
 import { needsOf } from "../config/stores.ts";
 import type { Job } from "../job.ts";
@@ -135,16 +135,11 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
     } else if (source.tool === "jetstream" || source.tool === "chatto") {
       addNeeds(natsNeeds(source), permissions);
       both(permissions, source.options.spoolDir ?? temporaryFolder());
-    } else if (
-      source.tool === "postgres" || source.tool === "redis" || source.tool === "mariadb" ||
-      source.tool === "etcd"
-    ) {
-      for (const program of databasePrograms(source)) permissions.run.add(program);
-      if (source.tool === "postgres") permissions.env.add("PGCONNECT_TIMEOUT");
-      else if ("passwordFile" in source.options && source.options.passwordFile !== undefined) {
-        permissions.read.add(source.options.passwordFile);
-      }
-      both(permissions, source.options.spoolDir ?? temporaryFolder());
+    } else if (isDatabase(source)) {
+      const { run, read, env, spoolDir } = databaseNeeds(source);
+      addNeeds({ read, net: [], env }, permissions);
+      for (const program of run) permissions.run.add(program);
+      if (spoolDir !== false) both(permissions, spoolDir ?? temporaryFolder());
     } else if (source.tool === "chio") {
       for (const path of chioPaths(source)) permissions.read.add(path);
       both(permissions, source.options.spoolDir ?? temporaryFolder());

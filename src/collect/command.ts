@@ -4,7 +4,7 @@
  * @module
  */
 import { label } from "../bytes.ts";
-import type { Bytes, Context, Entry, FactSheet, Files, Stage, Want } from "../stage.ts";
+import type { Bytes, Context, Entry, FactSheet, Files, Stage, U8, Want } from "../stage.ts";
 import { type Child, start } from "../child.ts";
 import { extract } from "./extract.ts";
 import { feed } from "./feed.ts";
@@ -166,10 +166,10 @@ function after(child: Child): string {
 }
 
 /** A stream's chunks; ends at once on an abort, even when a grandchild still holds the other end. */
-async function* untilAborted(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+export async function* untilAborted(
+  stream: ReadableStream<U8>,
   signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): AsyncGenerator<U8, void, undefined> {
   const reader = stream.getReader();
   const cancel = (): void => void reader.cancel().catch(() => {});
   signal.addEventListener("abort", cancel, { once: true });

@@ -5,7 +5,14 @@
  */
 import * as v from "valibot";
 import { type ChioConfig, chioSchema } from "./chio.ts";
-import { type DatabaseConfig, etcdSchema, mariadbSchema, postgresSchema, redisSchema } from "./databases.ts";
+import {
+  clusterSchema,
+  type DatabaseConfig,
+  etcdSchema,
+  mariadbSchema,
+  postgresSchema,
+  redisSchema,
+} from "./databases.ts";
 import { type ChattoConfig, chattoSchema, type JetStreamConfig, jetstreamSchema } from "./nats.ts";
 import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
 import { kindOf, suggest } from "./words.ts";
@@ -89,6 +96,7 @@ const SOURCES: readonly string[] = [
   "chatto",
   "chio",
   "postgres",
+  "postgresCluster",
   "redis",
   "mariadb",
   "etcd",
@@ -126,6 +134,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
   const chatto = chattoSchema(path);
   const chio = chioSchema(path);
   const postgres = postgresSchema(path);
+  const cluster = clusterSchema(path);
   const redis = redisSchema(path);
   const mariadb = mariadbSchema(path);
   const etcd = etcdSchema(path);
@@ -144,6 +153,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
     if (sources[0] === "chatto") return chatto;
     if (sources[0] === "chio") return chio;
     if (sources[0] === "postgres") return postgres;
+    if (sources[0] === "postgresCluster") return cluster;
     if (sources[0] === "redis") return redis;
     if (sources[0] === "mariadb") return mariadb;
     if (sources[0] === "etcd") return etcd;
@@ -171,6 +181,11 @@ function filesSchema(path: v.GenericSchema<string, string>): v.GenericSchema<unk
       oneFileSystem: flag,
       excludeCaches: flag,
       strict: flag,
+      since: v.optional(v.picklist(["latest"], mustBe('"latest"'))),
+      rehash: flag,
+      fullEvery: v.optional(number),
+      fullShare: v.optional(number),
+      indexDir: v.optional(path),
     }),
     v.transform(({ files, ...options }): SourceConfig => ({ tool: "files", roots: files, options })),
   );

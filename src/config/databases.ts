@@ -5,7 +5,13 @@
  */
 import { join } from "node:path";
 import * as v from "valibot";
-import type { EtcdOptions, MariadbOptions, PostgresOptions, RedisOptions } from "../recipes/databases.ts";
+import type {
+  EtcdOptions,
+  MariadbOptions,
+  PostgresClusterOptions,
+  PostgresOptions,
+  RedisOptions,
+} from "../recipes/databases.ts";
 import { flag, mustBe, number, table, text } from "./shape.ts";
 
 /** A password that lies in a file of its own. */
@@ -16,6 +22,7 @@ interface PasswordFile {
 /** `collect = { postgres = { ... } }`, `{ redis = { ... } }`, `{ mariadb = { ... } }` or `{ etcd = { ... } }` */
 export type DatabaseConfig =
   | { readonly tool: "postgres"; readonly options: Omit<PostgresOptions, "password"> }
+  | { readonly tool: "postgresCluster"; readonly options: Omit<PostgresClusterOptions, "password"> }
   | {
     readonly tool: "redis";
     readonly options: Omit<RedisOptions, "password"> & PasswordFile;
@@ -41,6 +48,27 @@ export function postgresSchema(
   return v.pipe(
     table({ postgres: options }),
     v.transform(({ postgres }): DatabaseConfig => ({ tool: "postgres", options: postgres })),
+  );
+}
+
+/** The schema of `collect = { postgresCluster = ... }` with paths read by `path`. */
+export function clusterSchema(
+  path: v.GenericSchema<string, string>,
+): v.GenericSchema<unknown, DatabaseConfig> {
+  const options = table({
+    host: v.optional(text),
+    port: v.optional(number),
+    user: v.optional(text),
+    passfile: v.optional(path),
+    bin: v.optional(path),
+    dataDir: v.optional(path),
+  });
+  return v.pipe(
+    table({ postgresCluster: options }),
+    v.transform(({ postgresCluster }): DatabaseConfig => ({
+      tool: "postgresCluster",
+      options: postgresCluster,
+    })),
   );
 }
 
@@ -115,22 +143,52 @@ export function etcdSchema(
   );
 }
 
-/** The programs that a backup runs. Files and sockets are theirs to open, but for `passwordFile`. */
-export function databasePrograms(config: DatabaseConfig): readonly string[] {
-  if (config.tool === "redis") {
-    const { bin, kind = "redis" } = config.options;
-    return [bin === undefined ? `${kind}-cli` : join(bin, `${kind}-cli`)];
+const TOOLS: readonly string[] = ["postgres", "postgresCluster", "redis", "mariadb", "etcd"];
+
+/** Whether a source is a database's server. */
+export function isDatabase(config: { readonly tool: string }): config is DatabaseConfig {
+  return TOOLS.includes(config.tool);
+}
+
+/** What a backup runs and reads. Certificates and sockets are the programs' own to open. */
+export interface DatabaseNeeds {
+  readonly run: readonly string[];
+  readonly read: readonly string[];
+  readonly env: readonly string[];
+  /** Where dumps wait; undefined: the system's temporary folder, false: nowhere. */
+  readonly spoolDir: string | undefined | false;
+}
+
+/** What a database's backup needs. */
+export function databaseNeeds(config: DatabaseConfig): DatabaseNeeds {
+  const { options } = config;
+  const run = programs(config).map((name) => options.bin === undefined ? name : join(options.bin, name));
+  if (config.tool === "etcd") run.push("sh");
+  const passwordFile = "passwordFile" in options ? options.passwordFile : undefined;
+  return {
+    run,
+    read: passwordFile === undefined ? [] : [passwordFile],
+    env: config.tool.startsWith("postgres") ? ["PGCONNECT_TIMEOUT"] : [],
+    spoolDir: config.tool === "postgresCluster" ? false : config.options.spoolDir,
+  };
+}
+
+function programs(config: DatabaseConfig): readonly string[] {
+  switch (config.tool) {
+    case "redis":
+      return [`${config.options.kind ?? "redis"}-cli`];
+    case "mariadb":
+      return config.options.kind === "mysql" ? ["mysql", "mysqldump"] : ["mariadb", "mariadb-dump"];
+    case "etcd":
+      return ["etcdctl", "etcdutl"];
+    case "postgresCluster":
+      return ["psql", "pg_basebackup"];
+    case "postgres":
+      return [
+        "psql",
+        "pg_dump",
+        "pg_restore",
+        ...(config.options.database === undefined ? ["pg_dumpall"] : []),
+      ];
   }
-  if (config.tool === "mariadb") {
-    const { bin, kind = "mariadb" } = config.options;
-    const names = kind === "mariadb" ? ["mariadb", "mariadb-dump"] : ["mysql", "mysqldump"];
-    return names.map((name) => bin === undefined ? name : join(bin, name));
-  }
-  if (config.tool === "etcd") {
-    const { bin } = config.options;
-    return ["sh", ...["etcdctl", "etcdutl"].map((name) => bin === undefined ? name : join(bin, name))];
-  }
-  const { bin, database } = config.options;
-  const names = ["psql", "pg_dump", "pg_restore", ...(database === undefined ? ["pg_dumpall"] : [])];
-  return names.map((name) => bin === undefined ? name : join(bin, name));
 }

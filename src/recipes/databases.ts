@@ -5,6 +5,7 @@
  * @module
  */
 export { postgres, type PostgresOptions } from "./databases/postgres.ts";
+export { postgresCluster, type PostgresClusterOptions } from "./databases/postgres_cluster.ts";
 export type { PostgresServer } from "./databases/postgres_server.ts";
 export { redis, type RedisOptions } from "./databases/redis.ts";
 export { mariadb, type MariadbOptions } from "./databases/mariadb.ts";

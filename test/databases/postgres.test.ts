@@ -6,88 +6,10 @@ import { backup, collect, databases, drill, encrypt, restore, store } from "../.
 import type { Entry, Files } from "../../src/stage.ts";
 import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, type Seen, testContext } from "../support.ts";
-import {
-  asUser,
-  objects,
-  onFreePort,
-  planOver,
-  postgresBin,
-  provenIn,
-  type Running,
-  serve,
-  until,
-  userFolder,
-  works,
-} from "./support.ts";
+import { BIN, initialised, PASSWORD, started, STATE, TABLES, TOOLS, writer } from "./postgres_server.ts";
+import { objects, planOver, provenIn, until, userFolder, works } from "./support.ts";
 
-const BIN = postgresBin();
-const TOOLS = [`${BIN}/postgres`, `${BIN}/pg_dump`, "setpriv"];
-const PASSWORD = "pass-wörd 1";
 const { identity, recipient } = await encrypt.generateIdentity();
-
-interface Server extends Running {
-  readonly options: databases.PostgresOptions;
-  readonly sql: (database: string, text: string) => string;
-  readonly env: Record<string, string>;
-}
-
-type Folder = ReturnType<typeof scratch>;
-
-/** A new cluster with a superuser "admin" who needs a password. */
-function initialised(dir: Folder, name: string): string {
-  fs.chmodSync(dir.path, 0o755);
-  const data = userFolder(dir.join(name));
-  fs.writeFileSync(dir.join("first"), PASSWORD, { mode: 0o644 });
-  const args = ["-D", data, "-U", "admin", "--auth=scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8"];
-  const [program, rest] = asUser([`${BIN}/initdb`, ...args, `--pwfile=${dir.join("first")}`, "--no-sync"]);
-  execFileSync(program, rest, { stdio: "ignore", cwd: "/" });
-  return data;
-}
-
-const started = (data: string): Promise<Server> => onFreePort((port) => startedOn(port, data));
-
-async function startedOn(port: number, data: string): Promise<Server> {
-  const settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off"];
-  const args = ["-D", data, "-p", String(port), ...settings.flatMap((one) => ["-c", one])];
-  const ready = (): boolean => works(`${BIN}/pg_isready`, ["-h", "127.0.0.1", "-p", String(port)]);
-  const server = await serve([`${BIN}/postgres`, ...args], ready);
-  const env = { PGHOST: "127.0.0.1", PGPORT: String(port), PGUSER: "admin", PGPASSWORD: PASSWORD };
-  return {
-    ...server,
-    env,
-    options: { host: "127.0.0.1", port, user: "admin", password: () => PASSWORD, bin: BIN },
-    sql: (database, text) =>
-      execFileSync(`${BIN}/psql`, ["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", text], {
-        encoding: "utf8",
-        env: { ...Deno.env.toObject(), ...env },
-        stdio: ["ignore", "pipe", "pipe"],
-      }).trim(),
-  };
-}
-
-/** A table of entries and a head that is changed in the same transaction: any torn copy breaks their equation. */
-const TABLES = "CREATE TABLE log(seq bigint PRIMARY KEY, filler text); CREATE TABLE head(seq bigint);" +
-  "INSERT INTO head VALUES (0); INSERT INTO log SELECT -n, repeat(md5(n::text), 40) FROM generate_series(1, 3000) n";
-const WRITE =
-  "DO $$ BEGIN FOR i IN 1..1000000 LOOP UPDATE head SET seq = i; INSERT INTO log VALUES (i, md5(i::text)); COMMIT; " +
-  "END LOOP; END $$";
-const STATE =
-  "SELECT (SELECT max(seq) FROM log) = (SELECT seq FROM head) AND (SELECT count(*) FROM log) = 3000 + (SELECT seq FROM head)";
-
-/** Commits as fast as it can until it is stopped. */
-function writer(server: Server): { stop: () => Promise<void> } {
-  const child = spawn(`${BIN}/psql`, ["-Xq", "-d", "app", "-c", WRITE], {
-    env: { ...Deno.env.toObject(), ...server.env },
-    stdio: "ignore",
-  });
-  const ended = new Promise<void>((resolve) => child.once("close", () => resolve()));
-  return {
-    stop: async () => {
-      child.kill("SIGINT");
-      await ended;
-    },
-  };
-}
 
 judged("postgres() backs up a server that is written to, and fills a new one", TOOLS, async () => {
   using dir = scratch();
