@@ -29,6 +29,8 @@ export interface AdHoc {
   readonly exclude: readonly string[];
   /** Whether an unreadable file fails the run. */
   readonly strict: boolean;
+  /** "latest": only what has changed is stored; anything else that is given is refused. */
+  readonly since?: string | undefined;
   /** Public recipients; empty with a passphrase. */
   readonly recipients: readonly string[];
   /** Keys. */
@@ -40,8 +42,9 @@ export interface AdHoc {
 /** The plan of a backup without a configuration: files, tar, zstd, age, sha256. Throws {@linkcode ConfigError}. */
 export function adHocJob(options: AdHoc): Job {
   const { paths, exclude, strict, recipients, name, keys } = options;
+  const since = options.since as "latest" | undefined; // files() looks at it
   const chain = made(() =>
-    pipeline(options.collect?.(paths) ?? files(paths, { exclude, strict }))
+    pipeline(options.collect?.(paths) ?? files(paths, { exclude, strict, since }))
       .pipe(tar())
       .pipe(zstd())
       .pipe(age(

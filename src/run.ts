@@ -36,6 +36,8 @@ export interface BackupResult {
 export interface BackupOptions extends RunOptions {
   /** Who is told of the start and the end. Default: whom the plan's `monitor` names. */
   readonly notify?: readonly Notifier[] | undefined;
+  /** With `collect.files({ since })`: read every file and compare its content. Default: as the collector's options say. */
+  readonly rehash?: boolean | undefined;
 }
 
 /**
@@ -63,9 +65,10 @@ export function outcomeOf({ id, receipt, warnings, copies, verdicts, status }: B
   return { kind, text, id, bytes: stored, contentBytes: bytes, entries, warnings };
 }
 
-async function make(plan: Plan, options: RunOptions): Promise<BackupResult> {
+async function make(plan: Plan, options: BackupOptions): Promise<BackupResult> {
   const made = makeContext(options);
-  const context = { ...made, shelf: plan.shelf, recipients: () => recipientsOf(plan, made) };
+  const { rehash } = options;
+  const context = { ...made, shelf: plan.shelf, rehash, recipients: () => recipientsOf(plan, made) };
   const stored = await plan.run(undefined, context).finally(() => settled(context.run));
   const receipt = receiptOf(stored);
   const warnings = { ...context.warnings() };

@@ -436,6 +436,8 @@ export interface Context {
   readonly wait: boolean;
   /** Where the plan's backups lie. */
   readonly shelf?: Shelf | undefined;
+  /** Forward: whether an incremental collector compares contents though all else is as it was. Absent: as its options say. */
+  readonly rehash?: boolean | undefined;
   /** Forward: who can read a backup made now; none where it is not encrypted. Absent: not known. */
   readonly recipients?: (() => Promise<readonly string[]>) | undefined;
   /** Reports. */

@@ -24,6 +24,10 @@ export interface AdHocArgs {
   readonly exclude: readonly string[];
   /** `--strict`. */
   readonly strict?: boolean | undefined;
+  /** `--since`. */
+  readonly since?: string | undefined;
+  /** `--rehash`. */
+  readonly rehash?: boolean | undefined;
   /** `--recipient`. */
   readonly recipient: readonly string[];
   /** `--passphrase`. */
@@ -56,6 +60,11 @@ export function adHoc(args: AdHocArgs, cli: Cli): Choice {
       "Cannot encrypt in two ways: choose one of --recipient, --passphrase and --passphrase-file",
     );
   }
+  if (args.rehash && args.since === undefined) {
+    throw new ConfigError(
+      "Cannot compare contents: --rehash is for a backup of what has changed. Pass --since latest too, or leave it out: all is read anyway",
+    );
+  }
   const paths = args.paths.map((path) => fromCaller(path, cli.folder));
   refuseTwice(paths);
   const name = args.name ?? nameOf(paths[0]!);
@@ -74,6 +83,7 @@ export function adHoc(args: AdHocArgs, cli: Cli): Choice {
         to,
         exclude: args.exclude,
         strict: args.strict ?? false,
+        since: args.since,
         recipients,
         keys,
         collect: args.collect,

@@ -4,15 +4,17 @@
  * @module
  */
 import { message } from "@optique/core/message";
-import { multiple } from "@optique/core/modifiers";
+import { multiple, optional } from "@optique/core/modifiers";
 import { object } from "@optique/core/constructs";
 import type { InferValue } from "@optique/core/parser";
-import { argument } from "@optique/core/primitives";
+import { argument, option } from "@optique/core/primitives";
+import { choice } from "@optique/core/valueparser";
 import { formatBytes } from "../bytes.ts";
 import { type Cli, type Command, command } from "../cli.ts";
 import { messageOf } from "../errors.ts";
 import { list } from "../list.ts";
 import type { Job } from "../job.ts";
+import type { BackupReceipt } from "../receipt.ts";
 import { backup, type BackupResult, outcomeOf } from "../run.ts";
 import { adHoc } from "./adhoc.ts";
 import { telling } from "./announce.ts";
@@ -42,6 +44,14 @@ const parser = object({
     "--strict",
     "A file that cannot be read fails the run; by default the rest is stored (exit code 3)",
   ),
+  since: optional(option("--since", choice(["latest"], { metavar: "WHEN" }), {
+    description:
+      message`latest: store only what has changed since the latest backup; a restore needs all down to the last full one`,
+  })),
+  rehash: toggle(
+    "--rehash",
+    "Of a plan that stores only what has changed: read every file, and compare its content",
+  ),
   recipient: textOptions("--recipient", "RECIPIENT", "Encrypt to age1... instead of your own key"),
   passphrase: toggle("--passphrase", "Encrypt with a passphrase, typed unseen, twice"),
   passphraseFile: textOption(
@@ -63,12 +73,13 @@ export const backupCommand: Command = command({
   brief: "Makes a backup: of the folders named, or of a configuration's plan.",
   about: [
     "Standard output: the new backup's file name (without a configuration the store's backups follow on standard error). --json: an object a plan with plan, status (complete, warnings, failed), " +
-    "exitCode, id, stores, entries, contentBytes, bytes, warnings, error.",
+    "exitCode, id, stores, entries, contentBytes, bytes, builtOn, warnings, error.",
     "The first run without a configuration makes a key and says where it lies.",
   ],
   examples: [
     "deno task backup ~/documents",
     "deno task backup ~/documents --to /mnt/disk/backups --exclude 'cache/**' --name docs",
+    "deno task backup ~/documents --since latest",
     "deno task backup --config /etc/holdfast/backup.toml --all --json",
   ],
   parser,
@@ -115,6 +126,7 @@ function directWord(args: Args): string | undefined {
   for (const name of ["to", "exclude", "recipient"] as const) if (args[name].length > 0) return `--${name}`;
   if (args.name !== undefined) return "--name";
   if (args.strict) return "--strict";
+  if (args.since !== undefined) return "--since";
   if (args.passphrase) return "--passphrase";
   return args.passphraseFile === undefined ? undefined : "--passphrase-file";
 }
@@ -122,7 +134,10 @@ function directWord(args: Args): string | undefined {
 /** Runs a plan with its hooks, and reports as the arguments say; gives the exit code. */
 export async function backUp(
   job: Job,
-  args: Pick<Args, "quiet" | "wait" | "json"> & { readonly now?: Date | undefined },
+  args: Pick<Args, "quiet" | "wait" | "json"> & {
+    readonly now?: Date | undefined;
+    readonly rehash?: boolean | undefined;
+  },
   cli: Cli,
 ): Promise<number> {
   const options = cli.runOptions(args.quiet);
@@ -138,6 +153,7 @@ export async function backUp(
       const result = await backup(job.plan, {
         ...options,
         wait: args.wait ?? false,
+        rehash: args.rehash,
         now: args.now,
         notify: [],
       });
@@ -168,6 +184,7 @@ function report(
 ): void {
   const { contents, objects } = result.receipt;
   const bytes = objects[0]?.bytes ?? 0;
+  const base = builtOn(result.receipt);
   if (json) {
     print(cli, {
       plan: job.name,
@@ -178,14 +195,22 @@ function report(
       entries: contents.entries,
       contentBytes: contents.bytes,
       bytes,
+      ...(base === undefined ? {} : { builtOn: base }),
       warnings: result.warnings,
     });
   } else cli.terminal.out(safe(result.id));
   const gone = result.verdicts.filter(({ keep }) => !keep).length;
   note(
     `Stored ${formatEntries(contents.entries)}, ${formatBytes(contents.bytes)}, as ${formatBytes(bytes)}` +
+      (base === undefined ? "" : `: what has changed since ${safe(base)}`) +
       (gone > 0 ? `; removed ${gone} by retention` : ""),
   );
+}
+
+/** The backup that an increment of files goes on from. */
+function builtOn({ contents, sources }: BackupReceipt): string | undefined {
+  const base = sources.find(({ facts }) => typeof facts.builtOn === "string")?.facts.builtOn;
+  return contents.base === null ? undefined : base as string | undefined;
 }
 
 function print(cli: Cli, value: unknown): void {

@@ -67,7 +67,7 @@ export async function openSession(
   let gone = 0;
   const comparison = compare({
     before: lines,
-    rehash: settings.rehash,
+    rehash: settings.rehash || context.rehash === true,
     now: (line, bytes) => {
       tree.entries++;
       tree.bytes += bytes;
