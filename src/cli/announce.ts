@@ -11,7 +11,7 @@ import type { CliRun } from "../cli.ts";
 import type { Job } from "../job.ts";
 
 /**
- * Runs one task of a plan and tells its notifiers. Warnings of the run make a success a warning; that a notifier failed does not.
+ * Runs one task of a plan and tells its notifiers; with `told`, only of what is new. Warnings of the run make a success a warning; that a notifier failed does not.
  * What crashes outside of any promise that is waited for ends the run as its failure.
  */
 export async function telling<T>(
@@ -20,6 +20,7 @@ export async function telling<T>(
   options: Pick<CliRun, "log" | "warned">,
   work: () => Promise<T>,
   outcome: (result: T) => Outcome,
+  told?: { readonly isSame: (result: T) => boolean; readonly note: (result: T) => Promise<void> },
 ): Promise<T> {
   const notifiers = monitoringOf(job.plan).notify ?? [];
   if (notifiers.length === 0) return await work();
@@ -32,10 +33,12 @@ export async function telling<T>(
     },
   };
   const subject = { task, plan: job.name, log, hide: job.config === undefined ? [] : valuesOf(job.config) };
-  return await announced(notifiers, subject, () => crashing(work), (result) => {
+  const result = await announced(notifiers, subject, () => crashing(work), (result) => {
     const said = outcome(result);
     return said.kind === "success" && options.warned() > own ? { ...said, kind: "warning" } : said;
-  });
+  }, told?.isSame);
+  if (own === 0) await told?.note(result); // what has not reached everybody is told once more
+  return result;
 }
 
 /** Work that also fails by what is thrown where nobody listens. */

@@ -7,6 +7,7 @@ import { object } from "@optique/core/constructs";
 import { type Command, command } from "../cli.ts";
 import { formatSpan } from "../duration.ts";
 import { ConfigError, messageOf } from "../errors.ts";
+import { shelfOf } from "../find.ts";
 import { health, type HealthResult } from "../health.ts";
 import { boundsOf, type HealthLimits } from "../health/limits.ts";
 import type { Outcome } from "../notify/mod.ts";
@@ -16,6 +17,7 @@ import { eachPlan, failedAsJson, whereOf } from "./choose.ts";
 import { EXIT, gravest } from "./exit.ts";
 import { chooseShelves } from "./shelves.ts";
 import { safe } from "./terminal.ts";
+import { toldOf } from "./told.ts";
 
 /** The command. */
 export const healthCommand: Command = command({
@@ -59,7 +61,9 @@ export const healthCommand: Command = command({
     return await eachPlan(choices, cli, async (job) => {
       options.note(`Looking at "${job.plan.shelf?.name}" in ${whereOf(job)}`);
       const work = (): Promise<HealthResult> => health(job.plan, { ...options, limits });
-      const result = await telling(job, "health", options, work, (found) => outcomeOf(job.name, found));
+      const told = await toldOf(options.state, shelfOf(job.plan));
+      const outcome = (found: HealthResult): Outcome => outcomeOf(job.name, found);
+      const result = await telling(job, "health", options, work, outcome, told);
       const code = codeOf(result);
       if (args.json) cli.terminal.out(JSON.stringify({ plan: job.name, exitCode: code, ...result }));
       else for (const line of linesOf(job.name, result)) cli.terminal.out(safe(line));

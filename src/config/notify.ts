@@ -25,7 +25,12 @@ const inline = (key: string): Record<string, string> => ({
 /** `notify = [...]`. */
 // deno-lint-ignore explicit-function-return-type -- valibot's own types carry the shape
 export function notifySchema(path: v.GenericSchema<string, string>) {
-  const common = { on: v.optional(texts), of: v.optional(texts), timeoutMs: v.optional(number) };
+  const common = {
+    on: v.optional(texts),
+    of: v.optional(texts),
+    timeoutMs: v.optional(number),
+    repeat: flag,
+  };
   const address = { url: v.optional(text), urlFile: v.optional(path) };
   const token = { tokenFile: v.optional(path) };
   const headers = v.record(v.string(), text, mustBe("a table of headers"));

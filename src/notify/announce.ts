@@ -35,20 +35,21 @@ export interface Outcome
 /**
  * Runs `work` and tells its start and its end. The start does not hold the work up; a notifier that fails, or takes longer than its
  * time, is a warning ("notify") and changes nothing else. What `work` throws is told as a failure and thrown again; `outcome` says
- * what its result comes to.
+ * what its result comes to. With `isSame`, the start and a result that is the same as before go only to notifiers that repeat.
  */
 export async function announced<T>(
   notifiers: readonly Notifier[],
   subject: Subject,
   work: () => Promise<T>,
   outcome: (result: T) => Outcome,
+  isSame?: (result: T) => boolean,
 ): Promise<T> {
   const wanted = notifiers.filter(({ of }) => of.includes(subject.task));
   if (wanted.length === 0) return await work();
   const began = performance.now();
   const base = { task: subject.task, plan: subject.plan, host: hostName(), run: ulid(new Date()) };
-  const tell = (kind: EventKind, end: Omit<Outcome, "kind">): Promise<void> =>
-    tellAll(wanted, subject, {
+  const tell = (kind: EventKind, end: Omit<Outcome, "kind">, news = true): Promise<void> =>
+    tellAll(wanted.filter(({ repeat = true }) => news || repeat), subject, {
       ...base,
       ...end,
       kind,
@@ -57,7 +58,11 @@ export async function announced<T>(
       ...(kind !== "start" && { durationMs: Math.round(performance.now() - began) }),
     });
   // Not waited for: the end is told after it, so that they arrive in order.
-  const started = tell("start", { text: `The ${subject.task} of "${subject.plan}" has begun` });
+  const started = tell(
+    "start",
+    { text: `The ${subject.task} of "${subject.plan}" has begun` },
+    isSame === undefined,
+  );
   let result: T;
   try {
     result = await work();
@@ -69,7 +74,7 @@ export async function announced<T>(
   }
   await started;
   const { kind, ...end } = outcome(result);
-  await tell(kind, end);
+  await tell(kind, end, !isSame?.(result));
   return result;
 }
 

@@ -52,6 +52,8 @@ export interface Notifier {
   readonly on: readonly EventKind[];
   /** The tasks it wants. */
   readonly of: readonly EventTask[];
+  /** Whether it is also told of a health check that finds the same as the one before. Default: true. */
+  readonly repeat?: boolean | undefined;
   /** The most time that one event may take, in milliseconds. */
   readonly timeoutMs: number;
   /** Tells of one event; throws when that was not possible. `signal` fires when its time is up. */
@@ -64,6 +66,11 @@ export interface NotifierOptions {
   readonly on?: readonly EventKind[] | undefined;
   /** Tasks to tell of. Default: all; for healthchecks "backup" alone, since a check has one schedule. */
   readonly of?: readonly EventTask[] | undefined;
+  /**
+   * Whether to tell of a health check's start, and of an end that finds the same as the check before (what is wrong is told again after a
+   * day). Default: false; true for healthchecks and Prometheus, to which silence means something.
+   */
+  readonly repeat?: boolean | undefined;
   /** The most time one event may take, retries included, in milliseconds: 100 to 120,000. Default: 10,000. */
   readonly timeoutMs?: number | undefined;
 }
@@ -80,10 +87,15 @@ export const TASKS: readonly EventTask[] = ["backup", "drill", "verify", "health
 export function notifier(
   name: string,
   options: NotifierOptions,
-  defaults: { readonly on: readonly EventKind[]; readonly of?: readonly EventTask[] },
+  defaults: {
+    readonly on: readonly EventKind[];
+    readonly of?: readonly EventTask[];
+    readonly repeat?: boolean;
+  },
   send: Notifier["send"],
 ): Notifier {
   const { on = defaults.on, of = defaults.of ?? TASKS, timeoutMs = 10_000 } = options;
+  const { repeat = defaults.repeat ?? false } = options;
   for (const [key, given, known] of [["on", on, KINDS], ["of", of, TASKS]] as const) {
     const odd = given.find((word) => !(known as readonly string[]).includes(word));
     if (odd !== undefined || given.length === 0) {
@@ -99,5 +111,5 @@ export function notifier(
       `Cannot notify by ${name}: timeoutMs is ${timeoutMs}, it must be from 100 to 120,000`,
     );
   }
-  return { name, on, of, timeoutMs, send };
+  return { name, on, of, repeat, timeoutMs, send };
 }

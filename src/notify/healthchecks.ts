@@ -32,7 +32,7 @@ export function healthchecks(options: HealthchecksOptions): Notifier {
     failure: "/fail",
     warning: warnings === "success" ? "" : `/${warnings}`,
   };
-  return notifier(name, options, { on: KINDS, of: ["backup"] }, async (event, signal) => {
+  return notifier(name, options, { on: KINDS, of: ["backup"], repeat: true }, async (event, signal) => {
     const target = await urlOf(url, "healthchecks");
     target.pathname = target.pathname.replace(/\/$/, "") + paths[event.kind];
     target.searchParams.set("rid", uuidOf(event));

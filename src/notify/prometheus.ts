@@ -34,35 +34,40 @@ export function prometheusFile(options: PrometheusFileOptions): Notifier {
   if (!isAbsolute(folder)) {
     throw new TypeError(`Cannot notify by prometheusFile: folder "${folder}" is not absolute`);
   }
-  return notifier(`prometheusFile (${folder})`, options, { on: FINAL }, async (event, signal) => {
-    const file = join(folder, `holdfast_${fileWord(event.plan)}_${event.task}.prom`);
-    await mkdir(folder, { recursive: true });
-    const before = await readFile(file, "utf8").catch(() => "");
-    const kept = new RegExp(`^${LAST}\\{[^}]*\\} ([0-9.]+)$`, "m").exec(before)?.[1];
-    const text = format(event, `{plan=${label(event.plan)},task=${label(event.task)}}`, kept);
-    const temporary = `${file}.${event.run}.tmp`; // node_exporter reads *.prom alone
-    try {
-      const handle = await open(temporary, "wx", 0o644);
+  return notifier(
+    `prometheusFile (${folder})`,
+    options,
+    { on: FINAL, repeat: true },
+    async (event, signal) => {
+      const file = join(folder, `holdfast_${fileWord(event.plan)}_${event.task}.prom`);
+      await mkdir(folder, { recursive: true });
+      const before = await readFile(file, "utf8").catch(() => "");
+      const kept = new RegExp(`^${LAST}\\{[^}]*\\} ([0-9.]+)$`, "m").exec(before)?.[1];
+      const text = format(event, `{plan=${label(event.plan)},task=${label(event.task)}}`, kept);
+      const temporary = `${file}.${event.run}.tmp`; // node_exporter reads *.prom alone
       try {
-        await handle.writeFile(text);
-        await handle.sync();
-      } finally {
-        await handle.close();
+        const handle = await open(temporary, "wx", 0o644);
+        try {
+          await handle.writeFile(text);
+          await handle.sync();
+        } finally {
+          await handle.close();
+        }
+        signal.throwIfAborted();
+        await rename(temporary, file);
+      } catch (error) {
+        await rm(temporary, { force: true });
+        throw error;
       }
-      signal.throwIfAborted();
-      await rename(temporary, file);
-    } catch (error) {
-      await rm(temporary, { force: true });
-      throw error;
-    }
-  });
+    },
+  );
 }
 
 /** Pushes the same metrics under job "holdfast", grouped by host, plan and task; those of other groups stay as they are. */
 export function prometheusPush(options: PrometheusPushOptions): Notifier {
   const { url, token } = options;
   const name = `prometheusPush (${placeOf(url, "prometheusPush")})`;
-  return notifier(name, options, { on: FINAL }, async (event, signal) => {
+  return notifier(name, options, { on: FINAL, repeat: true }, async (event, signal) => {
     const target = await urlOf(url, "prometheusPush");
     const groups = [["job", "holdfast"], ["instance", event.host], ["plan", event.plan], [
       "task",

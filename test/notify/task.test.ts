@@ -19,7 +19,7 @@ function config(url: string, more: Readonly<Record<string, string>> = {}): strin
   return `[plan.app]\n${Object.entries(keys).map(([key, value]) => `${key} = ${value}`).join("\n")}\n`;
 }
 
-Deno.test("backup, drill, verify and health tell their start and their end", async () => {
+Deno.test("backup, drill and verify tell their start and their end, health what is news", async () => {
   await using hub = receiver();
   using dir = treeScratch();
   using home = scratch();
@@ -32,13 +32,15 @@ Deno.test("backup, drill, verify and health tell their start and their end", asy
       ["drill", [], 0],
       ["verify", [], 0],
       ["health", [], 0],
+      ["health", [], 0],
       ["health", ["--max-age", "1s"], 5],
+      ["health", ["--max-age", "1s"], 5],
+      ["health", [], 0],
       ["backup", ["--dry-run"], 0],
     ] as const
   ) {
     const made = await run(user, task, ["--quiet", ...args]);
     assert.equal(made.code, code, made.err);
-    if (task === "backup") await new Promise((resolve) => setTimeout(resolve, 1100));
   }
   assert.deepEqual(kinds(hub.got), [
     "backup start",
@@ -47,16 +49,44 @@ Deno.test("backup, drill, verify and health tell their start and their end", asy
     "drill success",
     "verify start",
     "verify success",
-    "health start",
+    // From a timer: only what is news.
     "health success",
-    "health start",
     "health failure",
+    "health success",
   ]);
   const metrics = [...Deno.readDirSync(dir.join("metrics"))].map(({ name }) => name).sort();
   assert.deepEqual(
     metrics,
     ["backup", "drill", "health", "verify"].map((task) => `holdfast_app_${task}.prom`),
   );
+});
+
+Deno.test("health tells again what has not reached everybody, what is still wrong a day later, and everything where it is asked to", async () => {
+  await using hub = receiver();
+  using dir = treeScratch();
+  using home = scratch();
+  const user = { home: home.path, cwd: dir.path };
+  Deno.mkdirSync(dir.join("store"));
+  const check = async (notify: string, code: number): Promise<string[]> => {
+    Deno.writeTextFileSync(dir.join("backup.toml"), config(hub.url, { notify: `[${notify}]` }));
+    const before = hub.got.length;
+    const made = await run(user, "health", ["--quiet"]);
+    assert.equal(made.code, code, made.err);
+    return kinds(hub.got).slice(before);
+  };
+  const webhook = `{ webhook = { url = "${hub.url}/hook", on = ["failure"] } }`;
+  const away = '{ webhook = { url = "http://127.0.0.1:1/", timeoutMs = 100 } }';
+  assert.deepEqual(await check(`${webhook}, ${away}`, 5), ["health failure"]);
+  assert.deepEqual(await check(webhook, 5), ["health failure"]);
+  assert.deepEqual(await check(webhook, 5), []);
+  const always = `{ webhook = { url = "${hub.url}/hook", repeat = true } }`;
+  assert.deepEqual(await check(`${webhook}, ${always}`, 5), ["health start", "health failure"]);
+  const state = `${home.path}/.local/state/holdfast`;
+  const [file] = [...Deno.readDirSync(state)].filter(({ name }) => name.startsWith("told"));
+  const { said, at } = JSON.parse(Deno.readTextFileSync(`${state}/${file!.name}`));
+  Deno.writeTextFileSync(`${state}/${file!.name}`, JSON.stringify({ said, at: at - 25 * 3_600_000 }));
+  assert.deepEqual(await check(webhook, 5), ["health failure"]);
+  assert.deepEqual(await check(webhook, 5), []);
 });
 
 Deno.test("a failing hook, a failing source and a notifier that is away: one end, and the right exit code", async () => {
