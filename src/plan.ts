@@ -11,6 +11,7 @@ import * as compress from "./compress/mod.ts";
 import type { CollectConfig, Config, KeyPath, PlanConfig, SourceConfig } from "./config.ts";
 import { passphraseFrom, readIdentities, readPassphrase, readRecipients } from "./config/keys.ts";
 import { natsAuth } from "./config/nats.ts";
+import type { ProseConfig } from "./config/prose.ts";
 import { notifierOf } from "./config/notify.ts";
 import { openpgpStage, signStage } from "./config/seal.ts";
 import { storeOf } from "./config/stores.ts";
@@ -18,13 +19,15 @@ import { suggest } from "./config/words.ts";
 import { monitor } from "./monitor.ts";
 import * as encrypt from "./encrypt/mod.ts";
 import { ConfigError, messageOf } from "./errors.ts";
+import type { Plan } from "./find.ts";
 import type { Job, Keys } from "./job.ts";
 import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
 import { chattoCollector } from "./recipes/chatto/collector.ts";
 import { chioCollector } from "./recipes/chio/plans.ts";
 import { etcd, mariadb, postgres, postgresCluster, redis } from "./recipes/databases.ts";
-import type { Archive, Files, Sealed, Stage } from "./stage.ts";
+import { proseFromConfig } from "./recipes/prose/from_config.ts";
+import type { Archive, Files, Sealed, Stage, Store } from "./stage.ts";
 import { upload } from "./upload/mod.ts";
 
 /**
@@ -53,23 +56,13 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
       "includeConfig needs encryption: chatto.toml holds every secret",
     );
   }
-  let files = pipeline(collector(plan.collect, ["collect"], at, folder)).pipe(
-    at(["archive"], () => archive.tar(plan.archive.options)),
-  );
-  const { tool, options } = plan.compress;
-  if (tool === "zstd") files = files.pipe(at(["compress"], () => compress.zstd(options)));
-  if (tool === "gzip") files = files.pipe(at(["compress"], () => compress.gzip(options)));
-  let sealed = at(["encrypt"], () => files.pipe(sealer(plan, keys, folder)));
-  for (const [i, tool] of plan.sign.entries()) {
-    sealed = sealed.pipe(at(["sign", i], () => signStage(tool, folder, keys)));
-  }
   const stores = plan.upload.to.map((url, i) =>
     at(["upload", "to", i], () => storeOf(url, plan.upload.commands, folder))
   );
-  let stored = sealed.pipe(
-    at(["upload"], () => upload({ name: plan.name ?? name, to: stores, require: plan.require })),
-  );
-  if (plan.prune) stored = stored.pipe(at(["prune"], () => prune(plan.prune as Policy)));
+  const { collect } = plan;
+  const stored = collect.tool === "prose"
+    ? at(["collect", "prose"], () => proseFromConfig(plan, collect, stores, folder, keys))
+    : chainOf({ plan, collect, stores, keys, folder, at }, name);
   const { health, targets } = plan;
   const notify = plan.notify?.map((tool, i) => at(["notify", i], () => notifierOf(tool)));
   return {
@@ -85,6 +78,33 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
   };
 }
 
+/** What a chain is made of. */
+interface Parts {
+  readonly plan: PlanConfig;
+  readonly collect: Exclude<CollectConfig, ProseConfig>;
+  readonly stores: readonly Store[];
+  readonly keys: Keys;
+  readonly folder: string;
+  readonly at: At;
+}
+
+function chainOf({ plan, collect, stores, keys, folder, at }: Parts, name: string): Plan {
+  let files = pipeline(collector(collect, ["collect"], at, folder)).pipe(
+    at(["archive"], () => archive.tar(plan.archive.options)),
+  );
+  const { tool, options } = plan.compress;
+  if (tool === "zstd") files = files.pipe(at(["compress"], () => compress.zstd(options)));
+  if (tool === "gzip") files = files.pipe(at(["compress"], () => compress.gzip(options)));
+  let sealed = at(["encrypt"], () => files.pipe(sealer(plan, keys, folder)));
+  for (const [i, tool] of plan.sign.entries()) {
+    sealed = sealed.pipe(at(["sign", i], () => signStage(tool, folder, keys)));
+  }
+  const stored = sealed.pipe(
+    at(["upload"], () => upload({ name: plan.name ?? name, to: stores, require: plan.require })),
+  );
+  return plan.prune ? stored.pipe(at(["prune"], () => prune(plan.prune as Policy))) : stored;
+}
+
 function holdsSecrets(config: CollectConfig): boolean {
   if (config.tool === "group") return Object.values(config.members).some(holdsSecrets);
   return config.tool === "chatto" && config.options.includeConfig === true;
@@ -92,7 +112,7 @@ function holdsSecrets(config: CollectConfig): boolean {
 
 type At = <T>(path: KeyPath, make: () => T) => T;
 
-function collector(config: CollectConfig, path: KeyPath, at: At, folder: string): Stage<void, Files> {
+function collector(config: Parts["collect"], path: KeyPath, at: At, folder: string): Stage<void, Files> {
   if (config.tool !== "group") return source(config, path, at, folder);
   const members: Record<string, Stage<void, Files>> = {};
   for (const [name, member] of Object.entries(config.members)) {

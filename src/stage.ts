@@ -222,6 +222,8 @@ export interface Seal {
 export interface SealCheck {
   /** Public identity of the key. */
   readonly identity: string;
+  /** When the signature says it was made, where it says so. */
+  readonly created?: Date | undefined;
   /** Takes the next bytes; must not keep a reference. */
   readonly add: (chunk: Uint8Array) => void;
   /** Throws IntegrityError unless the signature fits all of them. */

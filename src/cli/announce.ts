@@ -64,6 +64,7 @@ async function crashing<T>(work: () => Promise<T>): Promise<T> {
 
 /** The values of programs' environments, which may be secrets. */
 function valuesOf({ collect }: PlanConfig): string[] {
+  if (collect.tool === "prose") return [];
   const sources: readonly SourceConfig[] = collect.tool === "group"
     ? Object.values(collect.members)
     : [collect];

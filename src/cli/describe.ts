@@ -4,6 +4,7 @@
  * @module
  */
 import type { CollectConfig, PlanConfig, SourceConfig } from "../config.ts";
+import type { ProseConfig } from "../config/prose.ts";
 import { chioPaths } from "../config/chio.ts";
 import type { Job } from "../job.ts";
 import { whereOf } from "./choose.ts";
@@ -37,6 +38,7 @@ export function publicConfig(job: Job): PlanConfig | undefined {
 }
 
 function publicCollect(config: CollectConfig): CollectConfig {
+  if (config.tool === "prose") return config;
   if (config.tool !== "group") return publicSource(config);
   const members = Object.entries(config.members).map(([name, member]) =>
     [name, publicSource(member)] as const
@@ -63,11 +65,11 @@ function describeConfig(config: PlanConfig, line: (key: string, ...words: readon
   line("sign", config.sign.map(({ tool }) => tool).join(" "));
 }
 
-function source(config: SourceConfig): string {
+function source(config: SourceConfig | ProseConfig): string {
   return [config.tool, subject(config), words(config.options)].filter((part) => part !== "").join("  ");
 }
 
-function subject(config: SourceConfig): string {
+function subject(config: SourceConfig | ProseConfig): string {
   switch (config.tool) {
     case "command":
       return config.argv.join(" ");
@@ -82,6 +84,7 @@ function subject(config: SourceConfig): string {
     case "redis":
     case "mariadb":
     case "etcd":
+    case "prose":
       return "";
     default:
       return Object.values(config.tool === "files" ? config.roots : config.databases).join(" ");

@@ -10,6 +10,7 @@ import type { PlanConfig, SourceConfig } from "../config.ts";
 import { chioPaths } from "../config/chio.ts";
 import { databaseNeeds, isDatabase } from "../config/databases.ts";
 import { ConfigError } from "../errors.ts";
+import { type ProseNeeds, proseNeeds } from "./permissions_prose.ts";
 import { needsOf } from "../config/stores.ts";
 import type { Job } from "../job.ts";
 import { stateFolder } from "./folders.ts";
@@ -86,7 +87,12 @@ export async function permissionsOf(job: Job, signal: AbortSignal): Promise<stri
   return job.config ? line : `cd ${quoted(dirname(file))} && ${line}`;
 }
 
-function addNeeds({ read, net, env }: NatsNeeds, permissions: Permissions): void {
+function addNeeds(
+  { read, net, env, run = [], write = [] }: NatsNeeds & Partial<ProseNeeds>,
+  permissions: Permissions,
+): void {
+  for (const program of run) permissions.run.add(program);
+  for (const path of write) both(permissions, path);
   for (const path of read) permissions.read.add(path);
   for (const host of net) permissions.net.add(host);
   for (const name of env) permissions.env.add(name);
@@ -123,7 +129,10 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
   const { collect, encrypt, hooks, sign } = config;
   const sources: readonly SourceConfig[] = collect.tool === "group"
     ? Object.values(collect.members)
+    : collect.tool === "prose"
+    ? []
     : [collect];
+  if (collect.tool === "prose") addNeeds(proseNeeds(collect), permissions);
   for (const source of sources) {
     if (source.tool === "files") {
       for (const root of Object.values(source.roots)) permissions.read.add(root);

@@ -6,6 +6,7 @@
 import { basename, dirname, join } from "node:path";
 import { ConfigError, NotFoundError } from "../errors.ts";
 import { parseName } from "../name.ts";
+import { proseNaming } from "../recipes/prose/names.ts";
 import { openerJob } from "../adhoc.ts";
 import type { Policy } from "../prune/mod.ts";
 import * as store from "../store/mod.ts";
@@ -76,7 +77,7 @@ function refusePolicy(policy: Policy | undefined): void {
  * Throws {@linkcode NotFoundError} or {@linkcode ConfigError}; gives back when it is an ID.
  */
 export async function refusePath(id: string, verb: string, args: PathArgs, cli: Cli): Promise<void> {
-  if (id === "latest" || parseName(id) || args.from.length > 0) return;
+  if (id === "latest" || parseName(id) || proseNaming.parse(id) || args.from.length > 0) return;
   const path = fromCaller(id, cli.folder);
   const info = await Deno.stat(path).catch(() => undefined);
   const advice = "Name a backup by its file name, as list shows it, or latest";

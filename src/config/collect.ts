@@ -15,6 +15,7 @@ import {
 } from "./databases.ts";
 import { type ChattoConfig, chattoSchema, type JetStreamConfig, jetstreamSchema } from "./nats.ts";
 import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
+import { type ProseConfig, proseSchema } from "./prose.ts";
 import { kindOf, suggest } from "./words.ts";
 
 /** Files, a program's output, databases, or a NATS server's streams. */
@@ -38,6 +39,7 @@ export type SourceConfig =
 /** What `collect` says. */
 export type CollectConfig =
   | SourceConfig
+  | ProseConfig
   | { readonly tool: "group"; readonly members: Readonly<Record<string, SourceConfig>> };
 
 /** The options of `collect = { files = ... }`. */
@@ -119,11 +121,12 @@ export function collectSchema(
     }),
     v.transform(({ group }): CollectConfig => ({ tool: "group", members: group })),
   );
-  return v.lazy((input): v.GenericSchema<unknown, CollectConfig> =>
-    isTable(input) && Object.hasOwn(input, "group") && !SOURCES.some((key) => Object.hasOwn(input, key))
-      ? group
-      : source
-  );
+  const prose = proseSchema(path);
+  return v.lazy((input): v.GenericSchema<unknown, CollectConfig> => {
+    if (!isTable(input) || SOURCES.some((key) => Object.hasOwn(input, key))) return source;
+    if (Object.hasOwn(input, "prose")) return prose;
+    return Object.hasOwn(input, "group") ? group : source;
+  });
 }
 
 function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<unknown, SourceConfig> {
@@ -161,7 +164,7 @@ function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<un
     return refuse(
       sources[0] === "group"
         ? "a group cannot hold a group: put its members beside the others"
-        : `names no source. ${suggest(key, [...SOURCES, "group"])}`,
+        : `names no source. ${suggest(key, [...SOURCES, "group", "prose"])}`,
     );
   });
 }

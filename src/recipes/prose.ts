@@ -6,6 +6,8 @@
  */
 export { type PodApiData, takeApiData } from "./prose/api_data.ts";
 export { proseCollector, type ProseOptions } from "./prose/collector.ts";
+export { type PodApi, podApiAt, podApiFile, type PodApiOptions } from "./prose/pod_api.ts";
+export { proseRestore, type ProseRestoreOptions } from "./prose/restore.ts";
 export type { ProsePart } from "./prose/layout.ts";
 export { proseNaming } from "./prose/names.ts";
 export { prosePlan, type ProsePlanOptions } from "./prose/plan.ts";

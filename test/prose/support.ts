@@ -123,10 +123,10 @@ export async function pod(): Promise<Pod> {
 }
 
 /** Sealing as an operator would, with OpenPGP keys of its own. */
-export async function sealing(): Promise<
+export async function sealing(date?: Date): Promise<
   Pick<prose.ProsePlanOptions, "encrypt" | "sign" | "require"> & { certificate: string; secretKey: string }
 > {
-  const { certificate, secretKey } = await openpgpPair();
+  const { certificate, secretKey } = await openpgpPair(date ? { date } : {});
   return {
     encrypt: encrypt.openpgp({ recipients: [certificate], secretKey: () => secretKey }),
     sign: sign.openpgp({ certificate, secretKey: () => secretKey }),

@@ -29,6 +29,8 @@ export interface ProsePlanOptions extends ProseOptions {
   readonly sign?: Stage<Sealed, Sealed> | undefined;
   /** What every backup must be. Default: what `encrypt` and `sign` make it. Without both, "none" must be written here. */
   readonly require?: Requirements | "none" | undefined;
+  /** Where Prose 0.5 kept the checks of its backups (`storage.checks`), if not beside them. */
+  readonly oldChecks?: Store | undefined;
   /** Compression level, 1 to 19. Default 3. */
   readonly level?: number | undefined;
   /** Retention; default: none, everything stays. */
