@@ -5,7 +5,7 @@
  */
 import { statSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
-import type { Stage } from "../../stage.ts";
+import type { Part } from "../../stage.ts";
 import { type SqliteStage, watched } from "../sqlite.ts";
 import { number, openSource } from "./open.ts";
 
@@ -21,7 +21,7 @@ export interface Probe {
 }
 
 /** Whether a stage stores what has changed in databases. */
-export function isFollowed(stage: Stage<void, unknown> | undefined): boolean {
+export function isFollowed(stage: Part | undefined): boolean {
   return (stage as Partial<SqliteStage> | undefined)?.[watched]?.since ?? false;
 }
 
@@ -30,7 +30,7 @@ export function isFollowed(stage: Stage<void, unknown> | undefined): boolean {
  * `PRAGMA data_version` changes when another one commits (https://sqlite.org/pragma.html#pragma_data_version): in WAL mode SQLite looks at the
  * header of the log's index in shared memory, else at the change counter in bytes 24 to 27 of the database. Nothing else is read.
  */
-export function probeOf(stage: Stage<void, unknown> | undefined): Probe | undefined {
+export function probeOf(stage: Part | undefined): Probe | undefined {
   const databases = (stage as Partial<SqliteStage> | undefined)?.[watched];
   if (!databases) return undefined;
   const open = new Map<string, { readonly db: DatabaseSync; readonly file: string; readonly turn: number }>();
