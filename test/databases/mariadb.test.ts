@@ -232,14 +232,18 @@ Deno.test("mariadb() refuses wrong options when it is made", () => {
   assert.throws(() => databases.mariadb({ database: "-x" }), { name: "TypeError" });
 });
 
-judged("a plan of a configuration backs up MariaDB with the printed permissions alone", TOOLS, async () => {
+judged("a plan of a configuration backs up MariaDB with the printed permissions alone", [
+  ...TOOLS,
+  "mysqldump",
+], async () => {
   using dir = scratch();
   await using server = await started(dir, initialised(dir, "data"));
   makeTables(server);
   for (const name of ["home", "work", "work/spool"]) fs.mkdirSync(dir.join(name));
   const write = (file: string): void => {
+    // The other kind's names, which the packages of this one have as well.
     const options =
-      `host = "127.0.0.1", port = ${server.options.port}, user = "admin", defaultsFile = "../${file}", spoolDir = "spool"`;
+      `kind = "mysql", host = "127.0.0.1", port = ${server.options.port}, user = "admin", defaultsFile = "../${file}", spoolDir = "spool"`;
     fs.writeFileSync(
       dir.join("work/backup.toml"),
       `[plan.db]\ncollect = { mariadb = { ${options} } }\nencrypt = "plaintext"\nupload = { to = "./backups" }\n`,

@@ -169,6 +169,24 @@ judged(
   },
 );
 
+judged("redis() of the other kind runs Valkey's programs", TOOLS, async () => {
+  using dir = scratch();
+  fs.chmodSync(dir.path, 0o755);
+  fs.mkdirSync(dir.join("bin"));
+  for (const name of ["cli", "server", "check-rdb"]) {
+    // Not a link: the one program looks at its name.
+    fs.writeFileSync(dir.join(`bin/valkey-${name}`), `#!/bin/sh\nexec redis-${name} "$@"\n`, { mode: 0o755 });
+  }
+  await using server = await started(userFolder(dir.join("data")));
+  server.ask("SET", "key", "value");
+  const to = store.memory();
+  const source = databases.redis({ ...server.options, kind: "valkey", bin: dir.join("bin") });
+  const plan = planOver(source, to, recipient, identity);
+  await backup(plan);
+  await drill(plan);
+  assert.equal((await provenIn(to)).keys, 1);
+});
+
 judged("redis() refuses an older server, and a restore in place without a file", TOOLS, async () => {
   const stored: Files = {
     kind: "files",
