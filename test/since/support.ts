@@ -27,6 +27,8 @@ export interface SceneOptions extends Omit<FilesOptions, "since" | "indexDir"> {
   readonly name?: string;
   readonly to?: Store | readonly Store[];
   readonly recipient?: string;
+  /** Another folder to back up than the scene's. */
+  readonly src?: string;
   readonly identities?: () => string;
 }
 
@@ -63,13 +65,14 @@ export function scene(): Scene {
   const plan: Scene["plan"] = (
     {
       name = "app",
+      src: from = src,
       to = store.directory(dir.join("store")),
       recipient: key = recipient,
       identities = () => identity,
       ...options
     } = {},
   ) =>
-    pipeline(collect.files({ app: src }, { ...options, since: "latest", indexDir: index }))
+    pipeline(collect.files({ app: from }, { ...options, since: "latest", indexDir: index }))
       .pipe(archive.tar())
       .pipe(compress.zstd())
       .pipe(encrypt.age({ recipients: [key], identities }))
