@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -272,6 +273,7 @@ const chrooted = ROOT && !canMount() ? "needs the right to mount" : ROOT ? "" : 
         const text = await sentence(store.put("big", noise(2_900_000)));
         assert.match(text, /no space left on the server in "\S+"\. Free some space there, or prune$/);
         assert.deepEqual(await keysOf(store), ["f/app"]);
+        assert.deepEqual(readdirSync(join(jail, "home/mine/backups")), ["f"]);
         await store.delete("f/app");
       }
       assert.match(
@@ -291,11 +293,13 @@ test("sftp() stopped by a quota or a limit says what that is most likely", async
   // A limit on the size of files is as silent as a quota: SFTP has one word for both.
   const limited = await startSshd({ limit: 600 * 1024 });
   try {
-    const store = storeOn(limited, { path: folderOn(limited) });
+    const folder = folderOn(limited);
+    const store = storeOn(limited, { path: folder });
     await store.put("small", noise(1000));
     const text = await sentence(store.put("big", noise(3_000_000)));
     assert.match(text, /the server stopped writing and does not say why\. Most likely the quota of the user/);
     assert.deepEqual(await keysOf(store), ["small"]);
+    assert.deepEqual(readdirSync(folder), ["small"]); // no temporary file either
   } finally {
     await limited.close();
   }
