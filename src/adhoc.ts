@@ -6,7 +6,7 @@
 import { tar } from "./archive/tar.ts";
 import { files } from "./collect/files.ts";
 import { zstd } from "./compress/mod.ts";
-import { age, detect } from "./encrypt/mod.ts";
+import { age, detect, type OpenpgpSecrets } from "./encrypt/mod.ts";
 import { ConfigError, messageOf } from "./errors.ts";
 import type { Job, Keys } from "./job.ts";
 import { pipeline } from "./pipeline.ts";
@@ -81,13 +81,25 @@ export function openerJob(options: Opener): Job {
       .pipe(tar())
       .pipe(zstd())
       .pipe(
-        detect({ identities: keys.identities ?? keys.fallback, passphrase: keys.passphrase ?? keys.prompt }),
+        detect({
+          identities: keys.identities ?? keys.fallback,
+          passphrase: keys.passphrase ?? keys.prompt,
+          openpgp: messageSecrets(keys),
+        }),
       )
       .pipe(statedChecksum())
       .pipe(upload({ name, to: options.from.map((url) => open(url)) }));
     return policy === undefined ? opened : opened.pipe(prune(policy));
   });
   return { name, plan: chain, hooks: {}, drill: {} };
+}
+
+/** What opens OpenPGP messages, by the command line alone. */
+export function messageSecrets({ secretKeys, passphrase, unlock }: Keys): OpenpgpSecrets {
+  return {
+    secretKey: secretKeys,
+    passphrase: passphrase ?? (unlock && (() => unlock("the OpenPGP secret key"))),
+  };
 }
 
 /** sha256() where the receipt states it: a plan without a checksum opens as well, and a removed checksum shows. */

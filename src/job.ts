@@ -40,6 +40,10 @@ export interface Keys {
   readonly identities?: (() => Promise<readonly string[]>) | undefined;
   /** The same, for a plan that names none. */
   readonly fallback?: (() => Promise<readonly string[]>) | undefined;
+  /** OpenPGP secret keys from the same files as the identities. Win over the plan's; none are given where there are no files. */
+  readonly secretKeys?: (() => Promise<readonly Uint8Array[]>) | undefined;
+  /** Asks people for the passphrase of a secret key that has one, where nothing says where to find it; `what` names the key. */
+  readonly unlock?: ((what: string) => Promise<string>) | undefined;
   /** The passphrase, asked for when it is needed. Wins over the plan's. */
   readonly passphrase?: (() => Promise<string>) | undefined;
   /** The same, asked of people where nothing else gives it: nobody is asked for what a plan says where to find. */

@@ -97,7 +97,7 @@ function chainOf({ plan, collect, stores, keys, folder, at }: Parts, name: strin
   if (tool === "gzip") files = files.pipe(at(["compress"], () => compress.gzip(options)));
   let sealed = at(["encrypt"], () => files.pipe(sealer(plan, keys, folder)));
   for (const [i, tool] of plan.sign.entries()) {
-    sealed = sealed.pipe(at(["sign", i], () => signStage(tool, folder)));
+    sealed = sealed.pipe(at(["sign", i], () => signStage(tool, folder, keys)));
   }
   const stored = sealed.pipe(
     at(["upload"], () => upload({ name: plan.name ?? name, to: stores, require: plan.require })),
@@ -158,7 +158,7 @@ function source(config: SourceConfig, path: KeyPath, at: At, folder: string): St
 
 function sealer(plan: PlanConfig, keys: Keys, folder: string): Stage<Archive, Sealed> {
   if (plan.encrypt.tool === "plaintext") return encrypt.plaintext();
-  if (plan.encrypt.tool === "openpgp") return openpgpStage(plan.encrypt, folder);
+  if (plan.encrypt.tool === "openpgp") return openpgpStage(plan.encrypt, folder, keys);
   const options = plan.encrypt.options as AgeConfig;
   const { passphraseFile, passphraseCommand, identityFile, recipientsFile } = options;
   if (passphraseFile !== undefined && passphraseCommand !== undefined) {

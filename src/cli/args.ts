@@ -117,7 +117,7 @@ export const keyArgs = {
   identity: textOptions(
     "--identity",
     "FILE",
-    "A file with age identities. Default: the plan's, else the one in your configuration folder",
+    "A file with age identities, or OpenPGP secret keys. Default: the plan's, else the one in your configuration folder",
   ),
   passphraseFile: textOption(
     "--passphrase-file",

@@ -4,7 +4,7 @@
  * @module
  */
 import { extname, join } from "node:path";
-import { readIdentities } from "../config/keys.ts";
+import { type KeyFiles, readKeyFiles } from "../config/keys.ts";
 import { suggest } from "../config/words.ts";
 import { ConfigError, KeyError, messageOf } from "../errors.ts";
 import type { Job, Keys } from "../job.ts";
@@ -45,8 +45,12 @@ export interface KeyArgs {
 export function keysFrom(args: KeyArgs, cli: Cli): Keys {
   const files = args.identity.map((file) => fromCaller(file, cli.folder));
   const { passphraseFile } = args;
+  let read: Promise<KeyFiles> | undefined;
+  const given = files.length > 0 ? () => read ??= readKeyFiles(files) : undefined;
   return {
-    identities: files.length > 0 ? () => readIdentities(files) : undefined,
+    identities: given && (async () => (await given()).identities),
+    secretKeys: given && (async () => (await given()).secretKeys),
+    unlock: unlocking(cli),
     fallback: ownIdentities,
     passphrase: passphraseFile === undefined
       ? undefined
@@ -58,6 +62,29 @@ export function keysFrom(args: KeyArgs, cli: Cli): Keys {
         "Cannot decrypt: it is encrypted with a passphrase. Pass --passphrase-file FILE, or - for standard input",
       );
     },
+  };
+}
+
+/** Asks for the passphrases of secret keys, one after the other, and for each once. */
+function unlocking(cli: Cli): (what: string) => Promise<string> {
+  const known = new Map<string, Promise<string>>();
+  let turn: Promise<unknown> = Promise.resolve();
+  async function ask(what: string): Promise<string> {
+    cli.clear();
+    const seen = Deno.stdin.isTerminal() && Deno.stderr.isTerminal();
+    if (seen) return await askPassphrase(false, `Passphrase of ${what}`);
+    throw new KeyError(
+      `Cannot unlock ${what}: it has a passphrase, and there is no terminal to ask on. Name passphraseFile = "FILE" or ` +
+        "passphraseCommand beside it in the configuration, or to read pass --passphrase-file FILE",
+    );
+  }
+  return (what) => {
+    let answer = known.get(what);
+    if (!answer) {
+      turn = answer = turn.then(() => ask(what), () => ask(what));
+      known.set(what, answer);
+    }
+    return answer;
   };
 }
 

@@ -5,7 +5,7 @@
  */
 import { object } from "@optique/core/constructs";
 import { type Command, command } from "../cli.ts";
-import { readIdentities } from "../config/keys.ts";
+import { readKeyFiles } from "../config/keys.ts";
 import { formatSpan } from "../duration.ts";
 import { NotFoundError } from "../errors.ts";
 import { type BackupKeys, keys, type KeysResult } from "../keys.ts";
@@ -45,7 +45,7 @@ export const keysCommand: Command = command({
   }),
   run: async (args, cli) => {
     if (args.identity.length > 0) {
-      await readIdentities(args.identity.map((file) => fromCaller(file, cli.folder)));
+      await readKeyFiles(args.identity.map((file) => fromCaller(file, cli.folder)));
     }
     const choices = await chooseShelves(args, cli);
     const failed = failedAsJson(args, cli);

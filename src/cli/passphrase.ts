@@ -14,15 +14,15 @@ export async function passphraseFromFile(file: string, resolve: (path: string) =
     : await readPassphrase(resolve(file));
 }
 
-/** Asks for a passphrase on the terminal, unseen; with `confirm`, twice. Throws {@linkcode ConfigError} without a terminal. */
-export async function askPassphrase(confirm: boolean): Promise<string> {
+/** Asks for a passphrase on the terminal, unseen, in the words of `label`; with `confirm`, twice. Throws {@linkcode ConfigError} without a terminal. */
+export async function askPassphrase(confirm: boolean, label = "Passphrase"): Promise<string> {
   if (!Deno.stdin.isTerminal() || !Deno.stderr.isTerminal()) {
     throw new ConfigError(
       "Cannot ask for the passphrase: this is no terminal. Pass --passphrase-file FILE, or - for standard input",
     );
   }
   const passphrase = await ask(
-    "Passphrase",
+    label,
     (value) => value ? undefined : "Type a passphrase, or press Ctrl-C",
   );
   if (confirm) {

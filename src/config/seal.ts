@@ -7,6 +7,7 @@
 import * as v from "valibot";
 import * as encrypt from "../encrypt/mod.ts";
 import { ConfigError, KeyError, messageOf } from "../errors.ts";
+import type { Keys } from "../job.ts";
 import * as sign from "../sign/mod.ts";
 import type { Archive, Sealed, Stage } from "../stage.ts";
 import { passphraseFrom, readPassphrase } from "./keys.ts";
@@ -92,11 +93,11 @@ interface SignOptions extends SecretOptions {
 }
 
 /** The stage of one entry of `sign = [...]`. */
-export function signStage({ tool, options }: Tool, folder: string): Stage<Sealed, Sealed> {
+export function signStage({ tool, options }: Tool, folder: string, keys: Keys = {}): Stage<Sealed, Sealed> {
   if (tool === "sha256") return sign.sha256();
   const { publicKey, trusted, certificateFile, trustedFiles, armor, secretKeyFile, ...rest } =
     options as unknown as SignOptions;
-  const passphrase = passphraseOf(rest, folder);
+  const passphrase = passphraseOf(rest, folder) ?? asked(keys, secretKeyFile);
   if (tool === "minisign") {
     const secretKey = secretKeyFile === undefined ? undefined : () => readSecretText(secretKeyFile);
     return sign.minisign({ publicKey, trusted, secretKey, passphrase });
@@ -111,15 +112,16 @@ export function signStage({ tool, options }: Tool, folder: string): Stage<Sealed
 }
 
 /** The stage of `encrypt = { openpgp = ... }`. */
-export function openpgpStage({ options }: Tool, folder: string): Stage<Archive, Sealed> {
+export function openpgpStage({ options }: Tool, folder: string, keys: Keys = {}): Stage<Archive, Sealed> {
   const { recipientFiles, secretKeyFile, ...rest } = options as unknown as SecretOptions & {
     readonly recipientFiles: readonly string[];
     readonly secretKeyFile?: readonly string[] | undefined;
   };
   return encrypt.openpgp({
     recipients: recipientFiles.map(readCertificate),
-    secretKey: secretKeyFile && (() => Promise.all(secretKeyFile.map(readSecret))),
-    passphrase: passphraseOf(rest, folder),
+    secretKey: keys.secretKeys ?? (secretKeyFile && (() => Promise.all(secretKeyFile.map(readSecret)))),
+    passphrase: keys.passphrase ?? passphraseOf(rest, folder) ??
+      asked(keys, secretKeyFile?.join('", "') ?? ""),
   });
 }
 
@@ -132,6 +134,12 @@ function passphraseOf(
   }
   if (passphraseFile !== undefined) return () => readPassphrase(passphraseFile);
   return passphraseCommand && (() => passphraseFrom(passphraseCommand, folder));
+}
+
+/** Nothing says where the passphrase of this key lies: whoever sits there is asked, if it has one. */
+function asked({ unlock }: Keys, file: string | undefined): (() => Promise<string>) | undefined {
+  if (!unlock || file === undefined) return undefined;
+  return () => unlock(file === "" ? "the OpenPGP secret key" : `the secret key "${file}"`);
 }
 
 function readCertificate(file: string): Uint8Array {

@@ -28,9 +28,6 @@ export interface AgeOptions extends Secrets {
   readonly armor?: boolean | undefined;
 }
 
-/** Options of {@linkcode detect}. */
-export interface DetectOptions extends Secrets {}
-
 /**
  * Encrypts archive and index, each under a file key of its own, for recipients or with a passphrase; adds ".age". `age -d`
  * opens the result. A passphrase is asked for when `run` is called, and its key is derived (2^18 scrypt, 256 MiB) before the
@@ -69,32 +66,17 @@ export function age(options: AgeOptions): Stage<Archive, Sealed> {
       };
     },
     undo: async (output) => {
-      const { what, unlock, encrypted } = await look(output, options);
-      if (!encrypted) throw notAge(what);
-      return opened(output, unlock, what);
+      const archive = await openedAge(output, options);
+      if (!archive) throw notAge(nameOf(output));
+      return archive;
     },
   };
 }
 
-/**
- * For restoring without a configuration: `undo` decrypts what is encrypted with age, and passes anything else on as it is,
- * unless it is named ".age". `run` throws TypeError: what to write is never guessed.
- */
-export function detect(options: DetectOptions = {}): Stage<Archive, Sealed> {
-  return {
-    name: "detect",
-    verb: "encrypt",
-    run: () =>
-      Promise.reject(
-        new TypeError("Cannot encrypt: detect() only restores. Use encrypt.age or encrypt.plaintext"),
-      ),
-    undo: async (output) => {
-      const { what, unlock, encrypted } = await look(output, options);
-      if (encrypted) return opened(output, unlock, what);
-      if (output.suffix.endsWith(SUFFIX)) throw notAge(what);
-      return asArchive(output);
-    },
-  };
+/** The archive in what is encrypted with age; undefined for anything else. Throws {@linkcode KeyError} without a key that fits. */
+export async function openedAge(output: Sealed, secrets: Secrets): Promise<Archive | undefined> {
+  const { what, unlock, encrypted } = await look(output, secrets);
+  return encrypted ? opened(output, unlock, what) : undefined;
 }
 
 function check(options: AgeOptions): RecipientKind {

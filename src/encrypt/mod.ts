@@ -3,7 +3,8 @@
  *
  * @module
  */
-export { age, type AgeOptions, detect, type DetectOptions } from "./age.ts";
+export { age, type AgeOptions } from "./age.ts";
+export { detect, type DetectOptions } from "./detect.ts";
 export { generateIdentity, type KeyPair, type RecipientKind, recipientOf } from "./keys.ts";
 export { openpgp, type OpenpgpOptions } from "./openpgp.ts";
 export { plaintext } from "./plaintext.ts";

@@ -31,6 +31,7 @@ import { asArchive, nameOf } from "./plaintext.ts";
 
 const NAME = "openpgp";
 const SUFFIX = ".gpg";
+const PASS = 'Pass its secret key (--identity FILE), as "gpg --export-secret-keys" writes it';
 
 /** Options of {@linkcode openpgp}. */
 export interface OpenpgpOptions extends OpenpgpSecrets {
@@ -72,12 +73,18 @@ export function openpgp(options: OpenpgpOptions): Stage<Archive, Sealed> {
       proof: input.proof,
       signers: [],
     }),
-    undo: async (output) => {
-      const unlock = unlocker(options);
-      await look(output.body, unlock, nameOf(output));
-      return opened(output, unlock);
-    },
+    undo: (output) => openedMessage(output, options),
   };
+}
+
+/**
+ * The archive in an OpenPGP message; a key that is missing shows now. Throws {@linkcode KeyError}, and {@linkcode IntegrityError} for
+ * anything else.
+ */
+export async function openedMessage(output: Sealed, secrets: OpenpgpSecrets): Promise<Archive> {
+  const unlock = unlocker(secrets);
+  await look(output.body, unlock, nameOf(output));
+  return opened(output, unlock);
 }
 
 function recipientsIn(options: OpenpgpOptions): readonly Certificate[] {
@@ -125,7 +132,7 @@ function unlocker(secrets: OpenpgpSecrets): Unlock {
     const needs = `It is encrypted to the OpenPGP key ${ids.join(", ") || "of nobody (a passphrase)"}`;
     if (!secrets.secretKey) {
       throw new KeyError(
-        `Cannot decrypt ${what}: no OpenPGP secret key is given. ${needs}. Pass its secret key`,
+        `Cannot decrypt ${what}: no OpenPGP secret key is given. ${needs}. ${PASS}`,
       );
     }
     const given = await (keys ??= openSecretKeys(secrets, `decrypt ${what}`));
@@ -138,7 +145,7 @@ function unlocker(secrets: OpenpgpSecrets): Unlock {
         `Cannot decrypt ${what}: ${
           locked ? "the secret key is locked, or does not fit" : "no secret key given fits"
         }. ${needs}` +
-          (locked ? '. Give its passphrase ("passphrase")' : ". Pass its secret key"),
+          (locked ? '. Give its passphrase ("passphrase")' : `. ${PASS}`),
       );
     }
     known.set(id, found);
