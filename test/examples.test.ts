@@ -139,14 +139,13 @@ Deno.test("examples/link_api.ts stores what a paginated API has, with the token 
 
 judged("systemd accepts the example units", ["systemd-analyze"], () => {
   using dir = scratch();
-  for (const unit of ["holdfast.service", "holdfast.timer"]) {
+  const units = ["holdfast.service", "holdfast.timer", "sqlite_follow.service"];
+  for (const unit of units) {
     const text = readFileSync(`${root}examples/${unit}`, "utf8").replace(
       "/usr/local/bin/deno",
       Deno.execPath(),
     );
     writeFileSync(dir.join(unit), text);
   }
-  sh(
-    `systemd-analyze verify --man=no '${dir.join("holdfast.service")}' '${dir.join("holdfast.timer")}' 2>&1`,
-  );
+  sh(`systemd-analyze verify --man=no ${units.map((unit) => `'${dir.join(unit)}'`).join(" ")} 2>&1`);
 });
