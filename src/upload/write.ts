@@ -9,7 +9,7 @@ import { hostname } from "node:os";
 import { baseDigest } from "../base.ts";
 import { readAll, utf8, watch } from "../bytes.ts";
 import { INDEX, INTENT } from "../catalog.ts";
-import { StoreError } from "../errors.ts";
+import { messageOf, StoreError } from "../errors.ts";
 import type { Bytes, FactSheet, U8 } from "../stage.ts";
 import { commit, create, type Job, makeReceipt, type StoredObject, type Target } from "./commit.ts";
 import { restoreText } from "./restore_text.ts";
@@ -38,12 +38,24 @@ export async function writeBackup(job: Job): Promise<void> {
       );
     }
     for (const target of targets) {
-      if (!target.error) await target.store.delete(id + INTENT);
+      if (!target.error) await dropIntent(job, target);
     }
   } catch (error) {
     for (const target of targets) target.error ??= error as Error;
   } finally {
     for (const target of targets) if (target.error) await cleanUp(target);
+  }
+}
+
+/** The backup is there: that the mark of a run under way stays takes nothing from it. A store that denies deleting is a choice. */
+async function dropIntent({ id, context }: Job, { store }: Target): Promise<void> {
+  try {
+    await store.delete(id + INTENT);
+  } catch (error) {
+    context.log.warn(
+      "intent",
+      `"${id}" in ${store.url} is whole, but a mark of its run stays: ${messageOf(error)}`,
+    );
   }
 }
 

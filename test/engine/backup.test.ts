@@ -73,6 +73,28 @@ Deno.test("backup() fails on a name that exists and leaves the object as it is",
   assert.deepEqual(await keysOf(target), keys);
 });
 
+Deno.test("backup() whose intent cannot be removed is whole, in every target, and says what stays", async () => {
+  using dir = treeScratch();
+  const memory = store.memory();
+  const stuck = {
+    ...memory,
+    delete: (key: string) =>
+      key.endsWith(".intent") ? Promise.reject(new Error("denied")) : memory.delete(key),
+  };
+  const seen: string[] = [];
+  const log = {
+    info: () => {},
+    warn: (kind: string, message: string) => void seen.push(`${kind}: ${message}`),
+  };
+  const plan = planOf(dir.join("src"), [stuck, store.directory(dir.join("store"))]);
+  const { status, copies } = await backup(plan, { now: T0, log });
+  assert.equal(status, "warnings");
+  assert.deepEqual(copies.map(({ error }) => error), [undefined, undefined]);
+  assert.deepEqual(seen, [`intent: "${ID}" in ${memory.url} is whole, but a mark of its run stays: denied`]);
+  assert.deepEqual((await list(plan)).map(({ state }) => state), ["complete", "complete"]);
+  assert.equal((await backup(plan, { now: after(1), log })).copies.length, 2);
+});
+
 Deno.test("backup() takes the next second for a name that is taken in this one", async () => {
   using dir = treeScratch();
   const plan = planOf(dir.join("src"), [store.memory(), store.directory(dir.join("store"))]);

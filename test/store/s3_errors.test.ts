@@ -192,6 +192,30 @@ judged("s3() names the verb and the permission that a policy lacks", [minio], as
 });
 
 judged(
+  "a backup to a bucket that denies deleting is whole, and says what could not be removed",
+  [minio],
+  async () => {
+    using dir = treeScratch();
+    const Action = ["s3:GetObject", "s3:PutObject", "s3:ListBucket"];
+    const Statement = [{ Effect: "Allow", Action, Resource: ["arn:aws:s3:::*"] }];
+    const credentials = await assumeRole(server!, { Version: "2012-10-17", Statement }, REGION);
+    const store = storeHere({ prefix: uniqueName(), credentials: () => credentials });
+    const plan = planOf(dir.join("src"), store, { identities: () => identity });
+    const said: string[] = [];
+    const { status, copies } = await backup(plan, {
+      log: { info: () => {}, warn: (_, message) => void said.push(message) },
+    });
+    assert.deepEqual([status, copies.map(({ error }) => error)], ["warnings", [undefined]]);
+    assert.match(
+      said.join("\n"),
+      /^"app_\S+" in s3:\S+ is whole, but .* Allow s3:DeleteObject on arn:aws:s3:::backups/,
+    );
+    await restore(plan, { into: dir.join("out") });
+    sh(`diff -r --no-dereference '${dir.join("src")}' '${dir.join("out")}/src'`);
+  },
+);
+
+judged(
   "s3() policy() is enough for backup, prune and restore, and for nothing beside the prefix",
   [minio],
   async () => {
