@@ -25,19 +25,31 @@ import { decodeReceipt, encodeReceipt, type Receipt } from "../../src/receipt.ts
 import { bytesOf, identity, keysOf, recipient, treeScratch } from "../engine/support.ts";
 import { minisignPair, openpgpPair } from "../sign/support.ts";
 import { judged, scratch } from "../support.ts";
-import { STORES } from "./stores.ts";
+import { type Kind, STORES } from "./stores.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
 const REQUIRE: Requirements = { signature: true, encryption: true };
-const mini = minisignPair();
-const thief = minisignPair();
 const pgp = await openpgpPair();
+const owner: Signer = { mini: minisignPair(), pgp };
+const thief: Signer = { mini: minisignPair(), pgp: await openpgpPair() };
 
 const T0 = new Date("2026-11-20T03:00:00Z");
 const hour = (n: number): Date => new Date(T0.getTime() + n * 3_600_000);
 const stamp = (n: number): string => hour(n).toISOString().slice(0, 19).replaceAll(":", "-") + "Z";
-const idAt = (n: number): string => `app_${stamp(n)}.tar.zst.age`;
+
+/** What a plan encrypts and signs with, as names show it. */
+let scheme: Scheme = { suffix: ".age", sig: ".minisig" };
+interface Scheme {
+  readonly suffix: ".age" | ".gpg";
+  readonly sig: ".minisig" | ".sig";
+}
+const idAt = (n: number): string => `app_${stamp(n)}.tar.zst${scheme.suffix}`;
+
+interface Signer {
+  readonly mini: ReturnType<typeof minisignPair>;
+  readonly pgp: Awaited<ReturnType<typeof openpgpPair>>;
+}
 
 /** Everything about one row's scene. */
 interface Scene {
@@ -47,13 +59,19 @@ interface Scene {
   readonly source: string;
 }
 
-function planOf(source: string, to: Store, pair = mini, clear = false): Plan {
+function planOf(source: string, to: Store, { mini, pgp: signer } = owner, clear = false): Plan {
   const archived = pipeline(collect.files(source)).pipe(archive.tar()).pipe(compress.zstd());
   const sealed = clear
     ? archived.pipe(encrypt.plaintext())
-    : archived.pipe(encrypt.age({ recipients: [recipient], identities: () => identity }));
+    : scheme.suffix === ".age"
+    ? archived.pipe(encrypt.age({ recipients: [recipient], identities: () => identity }))
+    : archived.pipe(encrypt.openpgp({ recipients: [pgp.certificate], secretKey: () => pgp.secretKey }));
   return sealed.pipe(sign.sha256())
-    .pipe(sign.minisign({ publicKey: pair.publicKey, secretKey: () => pair.secretKey }))
+    .pipe(
+      scheme.sig === ".minisig"
+        ? sign.minisign({ publicKey: mini.publicKey, secretKey: () => mini.secretKey })
+        : sign.openpgp({ certificate: signer.certificate, secretKey: () => signer.secretKey }),
+    )
     .pipe(upload({ name: "app", to, require: clear ? "none" : REQUIRE }));
 }
 
@@ -110,13 +128,13 @@ const TABLE: readonly Row[] = [
   },
   {
     name: "strip the archive's signature",
-    attack: ({ target }) => target.delete(`${idAt(2)}.minisig`),
-    says: /\.minisig" is missing/,
+    attack: ({ target }) => target.delete(`${idAt(2)}${scheme.sig}`),
+    says: /\.(?:mini)?sig" is missing/,
   },
   {
     name: "strip the receipt's signature",
-    attack: ({ target }) => target.delete(`${idAt(2)}.receipt.json.minisig`),
-    says: /\.minisig" is missing/,
+    attack: ({ target }) => target.delete(`${idAt(2)}.receipt.json${scheme.sig}`),
+    says: /\.(?:mini)?sig" is missing/,
   },
   {
     name: "strip the signatures and forge the checksum",
@@ -132,10 +150,10 @@ const TABLE: readonly Row[] = [
           : [],
         signer: undefined,
       }));
-      await target.delete(`${idAt(2)}.minisig`);
-      await target.delete(`${idAt(2)}.receipt.json.minisig`);
+      await target.delete(`${idAt(2)}${scheme.sig}`);
+      await target.delete(`${idAt(2)}.receipt.json${scheme.sig}`);
     },
-    says: /\.minisig" is missing/,
+    says: /\.(?:mini)?sig" is missing/,
   },
   {
     name: "swap two backups",
@@ -189,7 +207,7 @@ const TABLE: readonly Row[] = [
   {
     name: "replay an old receipt",
     attack: async ({ target }) => {
-      for (const suffix of [".receipt.json", ".receipt.json.minisig"]) {
+      for (const suffix of [".receipt.json", `.receipt.json${scheme.sig}`]) {
         await target.put(idAt(2) + suffix, await bytesOf(target, idAt(1) + suffix));
       }
     },
@@ -257,17 +275,36 @@ const TABLE: readonly Row[] = [
   },
 ];
 
-for (const [kind, { tools, make }] of Object.entries(STORES)) {
+/** With OpenPGP the table holds by the same words; on every store by `deno task soak`. */
+const SCHEMES: readonly (Scheme & { readonly on: (kind: string) => boolean; readonly words: string })[] = [
+  { suffix: ".age", sig: ".minisig", words: "", on: () => true },
+  {
+    suffix: ".gpg",
+    sig: ".sig",
+    words: " (OpenPGP)",
+    on: (kind) => kind === "memory" || Deno.env.get("HOLDFAST_SOAK") === "1",
+  },
+];
+
+for (const [kind, { tools, make }, of] of cases()) {
   for (const row of TABLE) {
-    judged(`${kind}: ${row.name}`, tools, async () => {
+    judged(`${kind}${of.words}: ${row.name}`, tools, async () => {
+      scheme = of;
       using dir = treeScratch();
       const { target, close } = make(dir.path);
       try {
         await attacked(row, target, dir.join);
       } finally {
+        scheme = SCHEMES[0]!;
         await close?.();
       }
     });
+  }
+}
+
+function* cases(): Generator<[string, Kind, typeof SCHEMES[number]]> {
+  for (const of of SCHEMES) {
+    for (const [kind, make] of Object.entries(STORES)) if (of.on(kind)) yield [kind, make, of];
   }
 }
 

@@ -1,5 +1,6 @@
 /** Every store there is, for tables that hold on each; a new one is one line. */
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
 import { store } from "../../mod.ts";
 import type { Store } from "../../mod.ts";
 import { hasTool } from "../support.ts";
@@ -17,6 +18,22 @@ export interface Kind {
   ) => { readonly target: Store; readonly close?: (() => Promise<void>) | undefined };
 }
 
+/** A shell script as a store. */
+function scriptIn(root: string): Store {
+  mkdirSync(root);
+  const script = fileURLToPath(new URL("../store/command_store.sh", import.meta.url));
+  const line = (...words: string[]): string[] => ["/bin/sh", script, ...words];
+  return store.command({
+    name: "script",
+    put: line("put", "{key}"),
+    get: line("get", "{key}"),
+    list: line("list"),
+    delete: line("delete", "{key}"),
+    move: line("move", "{from}", "{to}"),
+    env: { ROOT: root },
+  });
+}
+
 const MINIO = toolPath("minio");
 const nats = hasTool("nats-server") ? await startNats() : undefined;
 const minio = hasTool(MINIO) || existsSync(MINIO) ? await startS3("minio") : undefined;
@@ -28,6 +45,7 @@ if (minio) Deno.test.afterAll(minio.close);
 /** By name. */
 export const STORES: Readonly<Record<string, Kind>> = {
   directory: { tools: [], make: (folder) => ({ target: store.directory(`${folder}/store`) }) },
+  command: { tools: ["sh"], make: (folder) => ({ target: scriptIn(`${folder}/store`) }) },
   memory: { tools: [], make: () => ({ target: store.memory() }) },
   nats: {
     tools: ["nats-server"],
