@@ -5,7 +5,7 @@ import type { Plan } from "../../src/find.ts";
 import { identity, recipient } from "./support.ts";
 
 /** Tar, zstd, age, sha256 from `source` to `to`. */
-export function chain(source: Stage<void, Files>, to: Store, name = "app"): Plan {
+export function chain(source: Stage<void, Files>, to: Store | readonly Store[], name = "app"): Plan {
   return pipeline(source)
     .pipe(archive.tar())
     .pipe(compress.zstd({ level: 1 }))

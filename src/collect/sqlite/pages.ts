@@ -33,7 +33,7 @@ export interface Seen extends Pages {
   readonly pages: number;
   /** SHA-256 of the whole, lower-case hexadecimal. */
   readonly sha256: string;
-  /** What is not as it was, in order; all of it without a `before`, or with another page size. */
+  /** What is not as it was, in order; all of it without a `before`. */
   readonly changed: readonly Run[];
 }
 
@@ -46,7 +46,7 @@ export async function seePages(
 ): Promise<Seen> {
   const pages = copy.size() / pageSize;
   const hashes = new Uint8Array(pages * HASH_BYTES);
-  const known = before?.pageSize === pageSize ? before.hashes : new Uint8Array();
+  const known = before?.hashes ?? new Uint8Array(); // of another page size: none is equal
   const whole = createHash("sha256");
   const changed: { page: number; count: number }[] = [];
   let page = 0;
