@@ -20,6 +20,8 @@ export interface RunOptions {
   readonly state?: State | undefined;
   /** Whether to wait for a lease that another run holds. Default: false, and BusyError. */
   readonly wait?: boolean | undefined;
+  /** Store what could be read when a stream of `collect.jetstream` fails; the result is then "warnings". Default: as the plan says. */
+  readonly partial?: boolean | undefined;
 }
 
 /** What a restore wants when it wants everything, and nowhere in particular. */
@@ -41,6 +43,7 @@ export function makeContext(options: RunOptions, want: Want = everything): Conte
     now: options.now ?? new Date(),
     run: ulid(options.now ?? new Date()),
     wait: options.wait ?? false,
+    partial: options.partial,
     log: {
       info: log.info,
       warn: (kind, message) => {

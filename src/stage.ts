@@ -436,6 +436,8 @@ export interface Context {
   readonly run: string;
   /** Whether to wait for a lease that another run holds. */
   readonly wait: boolean;
+  /** Store what could be read when a part of the source fails, with a warning, where the collector can do that. Default: as it was made. */
+  readonly partial?: boolean | undefined;
   /** Where the plan's backups lie. */
   readonly shelf?: Shelf | undefined;
   /** Forward: whether an incremental collector compares contents though all else is as it was. Absent: as its options say. */

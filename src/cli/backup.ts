@@ -61,6 +61,7 @@ const parser = object({
   ),
   dryRun: toggle("--dry-run", "Say what would be stored, and where; nothing is written"),
   wait: toggle("--wait", "Wait for another run of the same backup instead of giving up (exit code 6)"),
+  partial: toggle("--partial", "When a NATS stream fails store the others (exit code 3)"),
   ...outputArgs,
 });
 
@@ -137,6 +138,7 @@ export async function backUp(
   args: Pick<Args, "quiet" | "wait" | "json"> & {
     readonly now?: Date | undefined;
     readonly rehash?: boolean | undefined;
+    readonly partial?: boolean | undefined;
   },
   cli: Cli,
 ): Promise<number> {
@@ -154,6 +156,7 @@ export async function backUp(
         ...options,
         wait: args.wait ?? false,
         rehash: args.rehash,
+        partial: args.partial ? true : undefined,
         now: args.now,
         notify: [],
       });

@@ -139,7 +139,7 @@ async function* read(
   signal: AbortSignal,
   tally: Tally,
 ): AsyncGenerator<Entry, void, undefined> {
-  const { concurrency = 4, consumers = true, idleMs = 15_000, partial = false } = options;
+  const { concurrency = 4, consumers = true, idleMs = 15_000 } = options;
   const link = await connectTo(options);
   try {
     const memory = options.as === "messages" ? "messages" : options.memory;
@@ -156,7 +156,7 @@ async function* read(
         `Cannot back up JetStream at ${link.where}: the account has no stream to store. Check the account and the choice of streams`,
       );
     }
-    settle(tally, partial, context);
+    settle(tally, context.partial ?? options.partial ?? false, context);
   } finally {
     await link.close();
   }

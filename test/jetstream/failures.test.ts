@@ -4,7 +4,8 @@ import * as collect from "../../src/collect/mod.ts";
 import { frameCheck } from "../../src/collect/jetstream/frames.ts";
 import { maskedCrc } from "../../src/collect/jetstream/s2.ts";
 import type { Entry } from "../../src/stage.ts";
-import { judged, noise, type Seen, testContext } from "../support.ts";
+import { run } from "../cli/support.ts";
+import { judged, noise, scratch, type Seen, testContext } from "../support.ts";
 import {
   ask,
   collected,
@@ -172,6 +173,30 @@ judged(
     await read({ servers: server.url, exclude: ["GONE", "OFF"] });
   },
 );
+
+judged("backup --partial: exit code 1 and nothing stored without it, 3 and marked with it", [
+  "nats-server",
+], async () => {
+  await using server = await brokenServer(cases[1]![1]);
+  using home = scratch();
+  const user = { home: home.path, cwd: home.path };
+  Deno.writeTextFileSync(
+    home.join("backup.toml"),
+    `[plan.x]\ncollect = { jetstream = "${server.url}" }\nencrypt = "plaintext"\nupload = { to = "./store" }\n`,
+  );
+  const failed = await run(user, "backup", ["--json"]);
+  assert.equal(failed.code, 1, failed.err);
+  assert.match(failed.err, /1 of 2 streams: "BAD": it is cut.*Nothing was stored.*--partial/s);
+  assert.deepEqual([...Deno.readDirSync(home.join("store"))].filter(({ name }) => name.includes(".tar")), []);
+  const partial = await run(user, "backup", ["--partial"]);
+  assert.equal(partial.code, 3, partial.err);
+  assert.match(partial.err, /Not in this backup: the stream "BAD"/);
+  const receipt = [...Deno.readDirSync(home.join("store"))].find(({ name }) =>
+    name.endsWith(".receipt.json")
+  )!;
+  const { sources, warnings } = JSON.parse(Deno.readTextFileSync(home.join("store", receipt.name)));
+  assert.deepEqual([sources[0].facts.failed, warnings], [["BAD"], { stream: 1 }]);
+});
 
 judged("jetstream: fewer bytes than the server announced is a failure", ["nats-server"], async () => {
   await using server = await brokenServer(good, {

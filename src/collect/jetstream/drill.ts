@@ -3,14 +3,13 @@
  *
  * @module
  */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { IntegrityError, messageOf } from "../../errors.ts";
-import type { Context, Entry } from "../../stage.ts";
-import { toBytes } from "../../bytes.ts";
+import type { Context } from "../../stage.ts";
 import { expires } from "./choose.ts";
-import { fileEntry } from "./entries.ts";
+import { entriesIn } from "./entries.ts";
 import { integerAt, objectAt } from "../../nats/exact.ts";
 import { gather, type Stored } from "./gather.ts";
 import { connectTo, type Link } from "../../nats/link.ts";
@@ -108,25 +107,4 @@ async function sample(link: Link, name: string, first: bigint, last: bigint): Pr
     }
   }
   return read;
-}
-
-/** The files of a folder of streams, as entries. */
-async function* entriesIn(folder: string): AsyncGenerator<Entry, void, undefined> {
-  for (const stream of (await readdir(folder)).sort()) {
-    for (const name of (await readdir(join(folder, stream))).sort()) {
-      const path = join(folder, stream, name);
-      const { size } = await Deno.stat(path);
-      yield {
-        ...fileEntry(`${stream}/${name}`, new Date(0)),
-        bytes: size,
-        body: size < 1 << 20 ? new Uint8Array(await readFile(path)) : () => reading(path),
-      };
-    }
-  }
-}
-
-function reading(path: string): ReturnType<typeof toBytes> {
-  return toBytes(async function* (): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-    for await (const chunk of (await Deno.open(path)).readable) yield chunk;
-  });
 }

@@ -4,7 +4,9 @@
  *
  * @module
  */
-import { label, utf8 } from "../../bytes.ts";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { label, toBytes, utf8 } from "../../bytes.ts";
 import type { Bytes, Entry } from "../../stage.ts";
 import { writeExact } from "../../nats/exact.ts";
 import type { Snapshot } from "./snapshot.ts";
@@ -41,4 +43,28 @@ export function directoryEntry(path: string, time: Date): Entry {
 export function fileEntry(path: string, time: Date): Entry {
   const mtimeMs = Math.floor(time.getTime() / 1000) * 1000;
   return { path, kind: "file", mode: 0o600, mtimeMs, uid: 0, gid: 0, uname: "", gname: "", bytes: 0 };
+}
+
+/** The files of a folder of streams, as entries; of all its folders, or of those named. */
+export async function* entriesIn(
+  folder: string,
+  names?: readonly string[],
+): AsyncGenerator<Entry, void, undefined> {
+  for (const stream of [...names ?? await readdir(folder)].sort()) {
+    for (const name of (await readdir(join(folder, stream))).sort()) {
+      const path = join(folder, stream, name);
+      const { size } = await Deno.stat(path);
+      yield {
+        ...fileEntry(`${stream}/${name}`, new Date(0)),
+        bytes: size,
+        body: size < 1 << 20 ? new Uint8Array(await readFile(path)) : () => reading(path),
+      };
+    }
+  }
+}
+
+function reading(path: string): ReturnType<typeof toBytes> {
+  return toBytes(async function* (): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+    for await (const chunk of (await Deno.open(path)).readable) yield chunk;
+  });
 }

@@ -161,8 +161,9 @@ export function settle({ found, failures, cuts }: Tally, partial: boolean, conte
   }
   const shown = failures.slice(0, 5).map(({ name, error }) => `"${name}": ${messageOf(error)}`);
   const more = failures.length > shown.length ? `; and ${failures.length - shown.length} more` : "";
+  // Not the errors themselves: what is damaged here is no backup (exit code 5), it is a source that cannot be read.
   throw new AggregateError(
-    failures.map(({ error }) => error),
+    failures.map(({ error }) => new Error(messageOf(error))),
     `Cannot back up ${failures.length} of ${found} streams: ${
       shown.join("; ")
     }${more}. Nothing was stored. ` +

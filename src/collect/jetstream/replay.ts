@@ -15,6 +15,8 @@ const WINDOW = 4 * 1024 * 1024;
 const PIECE = 128 * 1024;
 /** The server gives up after five seconds without a piece; a piece itself may wait for its disk. */
 const PIECE_MS = 30_000;
+/** How long the reason for giving up may take. */
+const REASON_MS = 2_000;
 /** What follows the last piece: the server may have to move and index a large stream. */
 const END_MS = 3_600_000;
 
@@ -48,12 +50,20 @@ function pieces({ nc, onLost }: Link, target: string, room: number, signal: Abor
   const inbox = `_INBOX.${crypto.randomUUID()}`;
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => {});
+  let given: ReturnType<typeof setTimeout> | undefined;
   let free = room;
   let moved = Promise.withResolvers<void>();
   const onAnswer = (error: Error | null, { data, headers }: Msg): void => {
     try {
       if (error) throw error;
-      if (headers?.code === 503) throw new Error("the server has given the restore up");
+      if (headers?.code === 503) {
+        // It listens no more. Why comes in an answer of its own, maybe after this one.
+        given ??= setTimeout(
+          () => failed.reject(new Error("the server has given the restore up")),
+          REASON_MS,
+        );
+        return;
+      }
       if (data.length > 0) readAnswer(data);
       free++;
       moved.resolve();
@@ -91,6 +101,7 @@ function pieces({ nc, onLost }: Link, target: string, room: number, signal: Abor
     },
     drained: () => until(room),
     stop: () => {
+      clearTimeout(given);
       forget();
       signal.removeEventListener("abort", abort);
       if (!nc.isClosed()) subscription.unsubscribe();

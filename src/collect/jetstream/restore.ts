@@ -14,20 +14,23 @@ import type { MessageChoice } from "./message.ts";
 import { publishMessages } from "./publish.ts";
 import { type Rename, renameStreams } from "./rename.ts";
 import { adviceFor, sendSnapshot } from "./replay.ts";
-import { takeSnapshot } from "./snapshot.ts";
 import { adjust, checkLevel, planSteps, type Step } from "./steps.ts";
 import { listStreams } from "./streams.ts";
+import { keep, putBack } from "./old.ts";
+import { openUndo, takeBack } from "./undo.ts";
 
 /** Where to, and how. */
 export interface RestoreStreamsOptions extends NatsServer {
   /** Replicas instead of the recorded number. */
   readonly replicas?: number | undefined;
-  /** Folder for the old streams while new ones take their place. */
+  /** Folder for the old streams while new ones take their place. Default: the user's state folder. */
   readonly spoolDir?: string | undefined;
   /** Which messages of streams that were copied message by message. */
   readonly select?: MessageChoice | undefined;
   /** Whether such a stream's messages are added to the stream where it exists. */
   readonly append?: boolean | undefined;
+  /** What the server is known by from one restore to the next. Default: its URLs. */
+  readonly place?: string | undefined;
   /** New names by the old ones. */
   readonly rename?: Rename | undefined;
   /** The server's program for streams that get another name. */
@@ -66,6 +69,8 @@ export async function putStreams(
   context: Context,
   options: PutOptions,
 ): Promise<number> {
+  const place = options.place ?? link.where;
+  await takeBack(link, place, context, { ...options, change: !context.want.dryRun });
   const { streams: existing } = await listStreams(link);
   const steps = planSteps(
     streams.map((stream) => adjust(stream, options.replicas)),
@@ -87,12 +92,16 @@ async function run(
   options: PutOptions,
 ): Promise<void> {
   const done: { readonly name: string; readonly old: Stored | undefined }[] = [];
+  const undo = steps.some(({ action }) => action === "overwrite")
+    ? await openUndo(options.place ?? link.where, context, options.spoolDir)
+    : undefined;
+  let stay = false;
   try {
     for (const { stream, action } of steps) {
       context.signal.throwIfAborted();
       if (action === "skip") continue;
       const old = action === "overwrite"
-        ? await keep(link, stream.name, context, options.spoolDir)
+        ? await keep(link, stream.name, context, options.spoolDir, undo)
         : undefined;
       // What was added to a stream cannot be told from the rest again.
       if (action !== "append") done.push({ name: stream.name, old });
@@ -100,25 +109,12 @@ async function run(
       context.log.info(`Restored the stream "${stream.name}"`);
     }
   } catch (error) {
-    throw await putBack(link, done, error);
+    const { error: told, whole } = await putBack(link, done, error, undo);
+    stay = !whole;
+    throw told;
   } finally {
+    await undo?.end(stay);
     for (const { old } of done) old?.content.close();
-  }
-}
-
-async function keep(
-  link: Link,
-  name: string,
-  { signal }: Context,
-  spoolDir: string | undefined,
-): Promise<Stored> {
-  try {
-    const old = await takeSnapshot(link, name, { signal, consumers: true, idleMs: 15_000, spoolDir });
-    return { ...old, format: "snapshot" };
-  } catch (cause) {
-    throw new Error(`Cannot overwrite "${name}": the old stream cannot be kept: ${messageOf(cause)}`, {
-      cause,
-    });
   }
 }
 
@@ -175,28 +171,4 @@ function checkRestored(
     : "its own limits removed them";
   if (limited) log.info(`The stream "${name}" has ${missing} messages fewer than at the cut: ${why}`);
   else log.warn("messages", `The stream "${name}" has ${missing} messages fewer than at the cut: ${why}`);
-}
-
-/** Removes what is new, restores what was old, and gives the error to throw. */
-async function putBack(
-  link: Link,
-  done: readonly { readonly name: string; readonly old: Stored | undefined }[],
-  error: unknown,
-): Promise<unknown> {
-  const problems: unknown[] = [];
-  for (const { name, old } of done.toReversed()) {
-    try {
-      await link.api(`STREAM.DELETE.${name}`, "", 60_000).catch(() => {});
-      if (old) await sendSnapshot(link, old, new AbortController().signal);
-    } catch (cause) {
-      problems.push(new Error(`"${name}": ${messageOf(cause)}`, { cause }));
-    }
-  }
-  if (problems.length === 0) return error;
-  return new AggregateError(
-    [error, ...problems],
-    `Cannot restore (${messageOf(error)}), and taking it back failed for ${
-      problems.map(messageOf).join("; ")
-    }. Restore these streams from a backup`,
-  );
 }

@@ -73,7 +73,7 @@ function collect(options: ChattoOptions, context: Context): Files {
       if (tally.found === 0) {
         throw new NotFoundError(`Cannot back up Chatto at ${link.where}: it has no data yet`);
       }
-      settle(tally, options.partial ?? false, context);
+      settle(tally, context.partial ?? options.partial ?? false, context);
       if (settings.assetsInS3) warnAssets(context);
       yield file(`${TOP}/${MANIFEST}`, writeManifest(tally, started, new Date()), started);
       if (options.includeConfig) {
@@ -142,7 +142,11 @@ async function restore(options: ChattoOptions, stored: Files, context: Context):
   const names = gathered.streams.map(({ name }) => name);
   if (names.length === 0) throw new NotFoundError("Cannot restore: no stream of the archive is asked for");
   await using target = await openTarget(settings, options);
-  await putStreams(target.link, gathered.streams, context, { ...options, replicas: settings.replicas });
+  await putStreams(target.link, gathered.streams, context, {
+    ...options,
+    replicas: settings.replicas,
+    place: target.place,
+  });
   if (names.includes(KEY_STREAM)) context.log.info("The encryption keys were in the archive");
   else if (context.want.only.length === 0) {
     context.log.info(

@@ -37,6 +37,8 @@ export function clientOf({ client }: ChattoSettings, what: string): NatsServer {
 export interface Target extends AsyncDisposable {
   /** The connection. */
   readonly link: Link;
+  /** What the server is known by, whatever its port. */
+  readonly place: string;
 }
 
 /** Opens the external server, or a server of our own on the embedded one's folder, which must not be in use. */
@@ -44,7 +46,7 @@ export async function openTarget(settings: ChattoSettings, options: ServerOption
   const { embedded, client } = settings;
   if (!embedded) {
     const link = await connectTo(client!);
-    return { link, [Symbol.asyncDispose]: () => link.close() };
+    return { link, place: link.where, [Symbol.asyncDispose]: () => link.close() };
   }
   const dataDir = dataDirOf(embedded.dataDir, options);
   await refuseRunning(embedded, dataDir);
@@ -53,6 +55,7 @@ export async function openTarget(settings: ChattoSettings, options: ServerOption
     const link = await connectTo(server.server);
     return {
       link,
+      place: dataDir,
       [Symbol.asyncDispose]: async () => {
         await link.close();
         await server[Symbol.asyncDispose]();
