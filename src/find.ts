@@ -7,7 +7,7 @@ import { findBase } from "./base.ts";
 import { labelled } from "./bytes.ts";
 import { type Catalog, newestComplete, readCatalog, type ShelfState } from "./catalog.ts";
 import { IntegrityError, messageOf, NotFoundError } from "./errors.ts";
-import { boundsOf, isIncrement, layered } from "./layers.ts";
+import { alone, boundsOf, isIncrement, layered } from "./layers.ts";
 import { readReceipt } from "./ledger.ts";
 import { requireFresh } from "./policy.ts";
 import { type BackupReceipt, decodeReceipt } from "./receipt.ts";
@@ -43,7 +43,7 @@ export async function undoFrom(
 ): Promise<unknown> {
   const files = from.kind === "stored"
     ? standing(plan, from, await undoStages(plan, from, context), context)
-    : await undoStages(plan, from, context);
+    : alone(await undoStages(plan, from, context), context);
   if (keep > 0) return files;
   context.signal.throwIfAborted();
   return await named(plan.stages[0]!, () => plan.stages[0]!.undo(files, context));

@@ -12,6 +12,7 @@ import { drilled } from "./health/drills.ts";
 import { type Finding, finding } from "./health/finding.ts";
 import { oldKeys } from "./health/keys.ts";
 import { type Bounds, boundsOf, type HealthLimits } from "./health/limits.ts";
+import { size } from "./health/size.ts";
 import { type Glance, glance, unreachable } from "./health/store.ts";
 import { provenReceipt } from "./ledger.ts";
 import { monitoringOf } from "./monitor.ts";
@@ -68,9 +69,9 @@ export async function health(plan: Plan, options: HealthOptions = {}): Promise<H
     findings.push(
       ...age(best.newest!, shelf, bounds, context.now),
       ...behind(best, glances),
-      ...size(best, bounds),
     );
     try {
+      findings.push(...await size(best, shelf, bounds));
       const drills = await drilled(glances, shelf, bounds, context);
       drilledAt = drills.at;
       findings.push(...drills.findings, ...await receipts(best, shelf, bounds, context));
@@ -133,26 +134,6 @@ function behind(best: Glance, glances: readonly Glance[]): Finding[] {
       store.url,
     )];
   });
-}
-
-/** The newest archive's size against the median of those before it. */
-function size({ store, catalog, newest }: Glance, { sizeShare }: Bounds): Finding[] {
-  const sizes = catalog.backups.filter(({ state, id }) => state === "complete" && id !== newest!.id)
-    .slice(-10).map(bytesOf).sort((a, b) => a - b);
-  if (sizes.length < 3) return [];
-  const middle = sizes.length / 2;
-  const median = (sizes[Math.floor(middle)]! + sizes[Math.ceil(middle) - 1]!) / 2;
-  const share = bytesOf(newest!) / Math.max(1, median) - 1;
-  if (Math.abs(share) <= sizeShare) return [];
-  const percent = Math.round(Math.abs(share) * 100);
-  return [finding(
-    "size",
-    `"${newest!.id}" in ${store.url} has ${bytesOf(newest!)} bytes, ${percent} % ${
-      share < 0 ? "less" : "more"
-    } than is usual (${median}, the median of ${sizes.length} before it)`,
-    "Look whether the source lost or gained that much; if that is fine, it passes as soon as more such backups are there",
-    store.url,
-  )];
 }
 
 /** What the newest backup's receipt says: who signed, and which keys are in use. */

@@ -7,7 +7,7 @@ import { readAll, text } from "./bytes.ts";
 import { findError, IntegrityError, NotFoundError } from "./errors.ts";
 import { comparePaths } from "./order.ts";
 import type { BackupReceipt } from "./receipt.ts";
-import type { Entry, Files, IndexEntry } from "./stage.ts";
+import type { Context, Entry, Files, IndexEntry } from "./stage.ts";
 
 /**
  * The file of an increment that lists what is gone since its base: paths, each ended by a NUL; of a folder, that path alone. What is of
@@ -102,6 +102,32 @@ async function* search(
     }
     if (found || !files.below || isGone(path, await goneIn(files))) return;
     files = await files.below();
+  }
+}
+
+/** An archive without its receipt: where it is an increment, that is said, and its list of what is gone is left out. */
+export function alone(files: Files, { log }: Pick<Context, "log">): Files {
+  const { listing } = files;
+  const said = (): void =>
+    log.warn(
+      "increment",
+      "This archive holds only what had changed since another backup, which it does not name by itself: restore it from its store, or by the " +
+        "commands of its RESTORE.txt",
+    );
+  return {
+    ...files,
+    entries: (wanted) => without(files.entries(wanted), said),
+    listing: listing && (() => without(listing(), () => {})),
+  };
+}
+
+async function* without<T extends { readonly path: string }>(
+  entries: AsyncIterable<T>,
+  met: () => void,
+): AsyncGenerator<T, void, undefined> {
+  for await (const entry of entries) {
+    if (entry.path === GONE) met();
+    else yield entry;
   }
 }
 

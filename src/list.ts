@@ -45,6 +45,8 @@ export interface ListItem {
   readonly entries?: number | undefined;
   /** Length of the content, from the receipt. */
   readonly contentBytes?: number | undefined;
+  /** Whether it holds only what had changed since another backup, from the receipt: entries and content are those of the change. */
+  readonly increment?: boolean | undefined;
   /** Warnings by kind, from the receipt. */
   readonly warnings?: Readonly<Record<string, number>> | undefined;
   /** The newest proof that it can be restored. */
@@ -126,6 +128,7 @@ async function describe(store: Store, shelf: Shelf, backup: Shelved, proofs: Pro
       state: whole ? backup.state : "damaged",
       entries: receipt.contents.entries,
       contentBytes: receipt.contents.bytes,
+      ...(receipt.contents.base === null ? {} : { increment: true }),
       warnings: receipt.warnings,
       verified: proofs.get(sha256(bytes)),
     };

@@ -72,7 +72,7 @@ function row(item: ListItem): string[] {
     item.id,
     item.state,
     item.entries?.toString() ?? "-",
-    item.contentBytes === undefined ? "-" : formatBytes(item.contentBytes),
+    item.contentBytes === undefined ? "-" : `${item.increment ? "+" : ""}${formatBytes(item.contentBytes)}`,
     formatBytes(item.bytes),
     item.verified ? `${item.verified.event} ${item.verified.at.slice(0, 10)}` : "-",
     warnings || "-",

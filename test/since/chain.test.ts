@@ -8,6 +8,7 @@ import { copy } from "../../src/copy/mod.ts";
 import { drill } from "../../src/drill.ts";
 import { checkProof } from "../../src/archive/mod.ts";
 import { IntegrityError, NotFoundError } from "../../src/errors.ts";
+import { health } from "../../src/health.ts";
 import { list } from "../../src/list.ts";
 import { prove } from "../../src/prove.ts";
 import { restore } from "../../src/restore.ts";
@@ -274,4 +275,28 @@ Deno.test("a base that has been removed from the store is no base: evidence, and
     at.said.join("\n"),
     /base: Nothing can build on .* is not there, or not as it was\n.*: the one before cannot be/,
   );
+});
+
+Deno.test("health compares what backups come to, not what of it an increment holds", async () => {
+  using at = scene();
+  const noise = (bytes: number): void =>
+    fs.writeFileSync(`${at.src}/data`, crypto.getRandomValues(new Uint8Array(bytes)));
+  noise(50_000);
+  const found = async (): Promise<string[]> =>
+    (await health(at.plan())).findings.filter(({ code }) => code === "size").map(({ message }) => message);
+  for (let i = 0; i < 4; i++) await at.run({ fullEvery: 4 });
+  await at.run({ fullEvery: 4 });
+  assert.deepEqual(await found(), []);
+  noise(10_000);
+  await at.run(LONG);
+  assert.match((await found()).join(), /comes to 10000 bytes, 80 % less than is usual \(50000/);
+});
+
+Deno.test("an increment that is restored as a file says what it is", async () => {
+  using at = scene();
+  const [, second] = await three(at);
+  const { warnings } = await restore(at.plan(), { file: at.join("store", second.id), into: at.join("out") });
+  assert.deepEqual(warnings, { increment: 1 });
+  assert.deepEqual(fs.readdirSync(at.join("out")), ["app"]);
+  assert.deepEqual(fs.readdirSync(at.join("out/app")).sort(), ["changed", "deep"]);
 });
