@@ -47,54 +47,43 @@ async function upload(
   return text.decode(stdout).trim() || text.decode(stderr);
 }
 
-judged("s3() takes a role for the token in a file, again when it ends, and says when that token has ended", [
-  minio,
-], async () => {
-  using dir = scratch();
-  await withRole(async (server, issuer) => {
-    const file = dir.join("token");
-    const env = {
-      AWS_WEB_IDENTITY_TOKEN_FILE: file,
-      AWS_ROLE_ARN: issuer.role,
-      AWS_ROLE_SESSION_NAME: "app",
-      AWS_ENDPOINT_URL_STS: server.endpoint,
-      AWS_EC2_METADATA_DISABLED: "true",
-    };
-    // The keys end a second or two after they were given; the file gets a new token all the time, as a kubelet does.
-    const renew = (): void => Deno.writeTextFileSync(file, issuer.token(3));
-    renew();
-    const timer = setInterval(renew, 500);
-    try {
-      assert.equal(await upload(server, "role", 24, env), "whole");
-    } finally {
-      clearInterval(timer);
-    }
-    Deno.writeTextFileSync(file, issuer.token(-60));
-    const ended = await upload(server, "late", 1, env);
-    assert.match(ended, /^Cannot write "late" in s3:\S+: .*token.*$/i);
-    Deno.writeTextFileSync(file, "no token");
-    assert.match(await upload(server, "none", 1, env), /^Cannot write "none" in s3:\S+: .+$/);
-    assert.equal(await storeOn(server).head("late"), undefined);
-  });
-});
-
-judged("s3() takes the keys of an instance's role, again when they end, and says when there are none", [
-  minio,
-], async () => {
-  await withRole(async (server, issuer) => {
-    const metadata = startMetadata(() => assumeRoleWith(issuer.token(4), issuer, server.endpoint));
-    try {
-      const env = { AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.base };
-      assert.equal(await upload(server, "instance", 24, env), "whole");
-      const given = metadata.asked.filter((line) => line.endsWith("/backup-role")).length;
-      assert.ok(given > 1, metadata.asked.join("\n"));
-    } finally {
-      await metadata.close();
-    }
-    // The same process without the service, and with keys in the environment again.
-    const nobody = await upload(server, "nobody", 1, { AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.base });
-    assert.match(nobody, /^Cannot write "nobody" in s3:\S+: there are no keys/);
-    const env = { AWS_ACCESS_KEY_ID: KEYS.accessKeyId, AWS_SECRET_ACCESS_KEY: KEYS.secretAccessKey };
-    assert.equal(await upload(server, "keys", 1, env), "whole");
-  });
-});
+judged(
+  "s3() takes keys of a web identity and of an instance, again when they end, and says when there are none",
+  [
+    minio,
+  ],
+  async () => {
+    using dir = scratch();
+    await withRole(async (server, issuer) => {
+      const file = dir.join("token");
+      const byRole = {
+        AWS_WEB_IDENTITY_TOKEN_FILE: file,
+        AWS_ROLE_ARN: issuer.role,
+        AWS_ROLE_SESSION_NAME: "app",
+        AWS_ENDPOINT_URL_STS: server.endpoint,
+        AWS_EC2_METADATA_DISABLED: "true",
+      };
+      const metadata = startMetadata(() => assumeRoleWith(issuer.token(6), issuer, server.endpoint));
+      const byInstance = { AWS_EC2_METADATA_SERVICE_ENDPOINT: metadata.base };
+      // The file gets a new token all the time, as from a kubelet; keys end 6 seconds after it, and an upload takes 8.
+      const renew = (): void => Deno.writeTextFileSync(file, issuer.token(6));
+      renew();
+      const timer = setInterval(renew, 500);
+      try {
+        const both = [upload(server, "role", 32, byRole), upload(server, "instance", 32, byInstance)];
+        assert.deepEqual(await Promise.all(both), ["whole", "whole"]);
+        assert.ok(metadata.asked.filter((line) => line.endsWith("/backup-role")).length > 1);
+      } finally {
+        clearInterval(timer);
+        await metadata.close();
+      }
+      Deno.writeTextFileSync(file, issuer.token(-60));
+      assert.match(await upload(server, "late", 1, byRole), /^Cannot write "late" in s3:\S+: .*token.*$/i);
+      const nobody = await upload(server, "nobody", 1, byInstance);
+      assert.match(nobody, /^Cannot write "nobody" in s3:\S+: there are no keys/);
+      assert.equal(await storeOn(server).head("late"), undefined);
+      const keys = { AWS_ACCESS_KEY_ID: KEYS.accessKeyId, AWS_SECRET_ACCESS_KEY: KEYS.secretAccessKey };
+      assert.equal(await upload(server, "keys", 1, keys), "whole");
+    });
+  },
+);
