@@ -91,7 +91,7 @@ for (const [name, { tool, start }] of Object.entries(KINDS)) {
       const report = await simulate(plan, { runs: LIVES, seed: 700, store: make });
       assert.deepEqual(report.violations, []);
       assert.ok(report.outcomes["complete"]! > 0);
-      assert.ok(Object.keys(report.faults).length > 3, JSON.stringify(report.faults));
+      assert.ok(Object.keys(report.faults).length > 1, JSON.stringify(report.faults));
     } finally {
       await close();
     }
