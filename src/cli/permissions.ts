@@ -136,6 +136,10 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
   for (const source of sources) {
     if (source.tool === "files") {
       for (const root of Object.values(source.roots)) permissions.read.add(root);
+      if (source.options.since !== undefined) {
+        both(permissions, source.options.indexDir);
+        both(permissions, temporaryFolder()); // a long list of what is gone waits there, encrypted
+      }
     } else if (source.tool === "sqlite") {
       for (const path of Object.values(source.databases)) {
         for (const part of [path, `${path}-wal`, `${path}-shm`]) permissions.read.add(part);
