@@ -97,6 +97,16 @@ function buildNats(): void {
       env: { ...Deno.env.toObject(), GOBIN: CACHE },
     });
   }
+  if (!existsSync(join(CACHE, "nats-server-2.15"))) {
+    console.error("Building nats-server 2.15");
+    const dir = mkdtempSync(join(CACHE, "part-"));
+    execFileSync("go", ["install", "github.com/nats-io/nats-server/v2@v2.15.2"], {
+      stdio: ["ignore", 2, 2],
+      env: { ...Deno.env.toObject(), GOBIN: dir },
+    });
+    renameSync(join(dir, "nats-server"), join(CACHE, "nats-server-2.15"));
+    rmSync(dir, { recursive: true });
+  }
   unpack("nats-server", "usr/sbin/nats-server", "nats-server-2.9");
 }
 

@@ -7,6 +7,7 @@
 import { concat } from "../../bytes.ts";
 import { IntegrityError } from "../../errors.ts";
 import type { U8 } from "../../stage.ts";
+import { endsLikeArchive, MAGIC, type Walk, walkArchive } from "./natsarc.ts";
 import { BLOCK_LIMIT, maskedCrc, unpackBlock, unpackedLength } from "./s2.ts";
 
 /** What a whole snapshot has shown. */
@@ -31,7 +32,6 @@ const STREAM_ID = 0xff;
 const HEADER = 4;
 const FRAME_LIMIT = 2 * BLOCK_LIMIT;
 const UNIT = 512;
-const MAGIC = "NATSARC1";
 
 /** Follows the frames. `thorough` unfolds every block and compares its checksum, instead of the first and the last two alone. */
 export function frameCheck(thorough = false): FrameCheck {
@@ -44,6 +44,7 @@ export function frameCheck(thorough = false): FrameCheck {
   let format: SnapshotShape["format"] = "tar";
   let first = true;
   let last: U8[] = [];
+  let walk: Walk | undefined;
 
   function frame(type: number, content: U8): void {
     if (type === STREAM_ID) {
@@ -62,8 +63,10 @@ export function frameCheck(thorough = false): FrameCheck {
       const bytes = unpackFrame(tagged);
       if (first && new TextDecoder("latin1").decode(bytes.subarray(0, MAGIC.length)) === MAGIC) {
         format = "natsarc1";
+        if (thorough) walk = walkArchive();
       }
       first = false;
+      walk?.add(bytes);
     }
     last = [...last.slice(-1), tagged];
   }
@@ -95,7 +98,10 @@ export function frameCheck(thorough = false): FrameCheck {
     add,
     end: () => {
       if (body || headerFill > 0 || last.length === 0) throw cut();
-      if (format === "tar") checkTarEnd(concat(last.map(unpackFrame)), unpackedBytes);
+      const tail = concat(last.map(unpackFrame));
+      if (format === "tar") checkTarEnd(tail, unpackedBytes);
+      else if (!endsLikeArchive(tail)) throw cut();
+      walk?.end();
       return { format, unpackedBytes };
     },
   };
