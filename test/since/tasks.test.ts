@@ -43,6 +43,7 @@ Deno.test("backup PATH --since latest stores what has changed, says so, and is r
     "empty",
     "link",
     "new",
+    "noise",
     "ünï çødé",
   ]);
 });
