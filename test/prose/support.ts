@@ -22,6 +22,8 @@ export interface Pod extends AsyncDisposable {
   readonly register: (user: string) => void;
   /** Whether a user can log in: with the password it was registered with. */
   readonly logsIn: (user: string) => Promise<boolean>;
+  /** Of a plan that stores in the clear, and says so. */
+  readonly options: prose.ProsePlanOptions;
   readonly plan: (more?: Partial<prose.ProsePlanOptions>) => Plan;
 }
 
@@ -102,15 +104,11 @@ export async function pod(): Promise<Pod> {
       on ? writeFileSync(dir.join(`refuse-${verb}`), "") : Deno.removeSync(dir.join(`refuse-${verb}`)),
     register: (user) => register(dir.path, user),
     logsIn: (user) => logIn(port, user),
-    plan: (more) =>
-      prose.prosePlan({
-        service: it.service,
-        paths,
-        to: store.directory(dir.join("store")),
-        journalDir: dir.join("journal"),
-        require: "none",
-        ...more,
-      }),
+    get options() {
+      const to = store.directory(dir.join("store"));
+      return { service: it.service, paths, to, journalDir: dir.join("journal"), require: "none" as const };
+    },
+    plan: (more) => prose.prosePlan({ ...it.options, ...more }),
     [Symbol.asyncDispose]: () => {
       if (existsSync(dir.join("pid"))) ctl("stop");
       return Promise.resolve(dir[Symbol.dispose]());
@@ -137,12 +135,12 @@ export async function sealing(date?: Date): Promise<
 }
 
 /** What a Pod API would send: a tar archive of stock tar's. */
-export function apiTar(dir: ReturnType<typeof scratch>, content = "api data"): Uint8Array {
+export function apiTar(dir: ReturnType<typeof scratch>, content = "api data"): Uint8Array<ArrayBuffer> {
   const top = dir.join("api", "prose-pod-api-data");
   mkdirSync(`${top}/deep`, { recursive: true });
   writeFileSync(`${top}/api.db`, content);
   writeFileSync(`${top}/deep/z`, "z");
-  return sh("tar -c prose-pod-api-data", { cwd: dir.join("api") });
+  return new Uint8Array(sh("tar -c prose-pod-api-data", { cwd: dir.join("api") }));
 }
 
 /** That, as the recipe takes it. */

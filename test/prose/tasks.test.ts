@@ -2,9 +2,9 @@
 import { strict as assert } from "node:assert";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { run, runPrinted, type User } from "../cli/support.ts";
+import { run, runPrinted, start, type User } from "../cli/support.ts";
 import { judged, sh } from "../support.ts";
-import { apiTar, type Pod, pod, sealing } from "./support.ts";
+import { apiTar, type Pod, pod, sealing, until } from "./support.ts";
 
 /** A configuration of the pod, with keys in files. */
 async function configured(it: Pod, more = ""): Promise<User> {
@@ -102,6 +102,38 @@ async function refusedAfter(user: User, args: readonly string[], code: number, e
   assert.match(ran.err, err);
   assert.equal(ran.code, code, ran.err);
 }
+
+judged("prose:serve listens, serves, and waits on SIGTERM for what is under way", ["prosody"], async () => {
+  await using it = await pod();
+  const user = await configured(it);
+  writeFileSync(it.dir.join("token"), "0123456789abcdef-token\n");
+  const wrong: readonly [readonly string[], RegExp][] = [
+    [["--token-file", "none"], /none/],
+    [["--token-file", "backup.toml"], /at least 16 characters/],
+    [["--token-file", "token", "--listen", "nowhere"], /HOST:PORT/],
+    [["--token-file", "token", "--pod-api", "nowhere"], /give a URL/],
+    [[], /--token-file/],
+  ];
+  for (const [args, expected] of wrong) {
+    const ran = await run(user, "prose_serve", args);
+    assert.match(ran.err, expected);
+    assert.equal(ran.code, 2, ran.err);
+  }
+  const child = start(user, "prose_serve", ["--token-file", "token", "--listen", "127.0.0.1:0"]);
+  const out = child.stdout.getReader();
+  const url = new TextDecoder().decode((await out.read()).value).trim();
+  assert.match(url, /^http:\/\/127\.0\.0\.1:\d+$/);
+  const headers = { authorization: "Bearer 0123456789abcdef-token", "content-type": "application/x-tar" };
+  const before = it.pid();
+  const asked = fetch(`${url}/lifecycle/backup`, { method: "POST", headers, body: apiTar(it.dir) });
+  await until("the backup has begun", () => it.pid() !== before || existsSync(it.dir.join("store")));
+  child.kill("SIGTERM");
+  const answer = await asked;
+  assert.deepEqual([answer.status, typeof (await answer.json())["backup_id"]], [201, "string"]);
+  const err = await new Response(child.stderr).text();
+  assert.deepEqual([(await child.status).code, it.runs()], [0, true], err);
+  await out.cancel();
+});
 
 Deno.test("a Prose plan's mistakes are named with file, line and key", async () => {
   const { parseConfig } = await import("../../src/config.ts");
