@@ -14,8 +14,10 @@ import {
 } from "../../mod.ts";
 import type { Plan } from "../../mod.ts";
 import { memoryState } from "../../src/context.ts";
+import { StoreError } from "../../src/errors.ts";
 import { decodeReceipt } from "../../src/receipt.ts";
 import { lines, run } from "../cli/support.ts";
+import { faulty } from "../../src/testing/mod.ts";
 import { bytesOf, keysOf, treeScratch } from "../engine/support.ts";
 import { fresh, hour, old, planOf, readable } from "./support.ts";
 
@@ -62,6 +64,18 @@ Deno.test("forget: a forged receipt does not get a backup removed", async () => 
   const { steps } = await forget(plan, { keys: [old.recipient], confirm: true });
   assert.deepEqual(steps, []);
   assert.ok((await keysOf(target)).includes(id));
+});
+
+Deno.test("forget: a receipt that cannot be read now ends the run; its backup is not passed over", async () => {
+  using dir = treeScratch();
+  const inner = store.memory();
+  const source = dir.join("src");
+  Deno.writeTextFileSync(`${source}/n`, "0");
+  const { id } = await backup(planOf(source, inner, old.recipient, old.identity), { now: hour(0) });
+  const target = faulty(inner, [{ on: "get", how: "fail", key: /\.receipt\.json$/ }]);
+  const plan = planOf(source, target, fresh.recipient, fresh.identity);
+  await assert.rejects(forget(plan, { keys: [old.recipient] }), StoreError);
+  assert.ok((await keysOf(inner)).includes(id));
 });
 
 Deno.test("task rotate: dry first, then done; exit codes; honest about what it cannot undo", async () => {
