@@ -1,7 +1,19 @@
 /** What else is done with backups in a chain: kept, copied, encrypted again, searched, proven, and refused when it is not whole. */
 import { strict as assert } from "node:assert";
 import * as fs from "node:fs";
-import { encrypt, forget, prune, reencrypt, store } from "../../mod.ts";
+import {
+  archive,
+  collect,
+  compress,
+  encrypt,
+  forget,
+  pipeline,
+  prune,
+  reencrypt,
+  sign,
+  store,
+  upload,
+} from "../../mod.ts";
 import { text } from "../../src/bytes.ts";
 import { cat } from "../../src/cat.ts";
 import { copy } from "../../src/copy/mod.ts";
@@ -12,7 +24,7 @@ import { health } from "../../src/health.ts";
 import { list } from "../../src/list.ts";
 import { prove } from "../../src/prove.ts";
 import { restore } from "../../src/restore.ts";
-import { type BackupResult, retain } from "../../src/run.ts";
+import { backup, type BackupResult, retain } from "../../src/run.ts";
 import { verify } from "../../src/verify.ts";
 import { identity, recipient, type Scene, scene, shape } from "./support.ts";
 
@@ -275,6 +287,38 @@ Deno.test("a base that has been removed from the store is no base: evidence, and
     at.said.join("\n"),
     /base: Nothing can build on .* is not there, or not as it was\n.*: the one before cannot be/,
   );
+});
+
+Deno.test("a base that is cut, or has lost the signature that the plan asks for, is no base", async () => {
+  const { signer } = await import("../rotate/support.ts");
+  using at = scene();
+  const plan = pipeline(collect.files({ app: at.src }, { since: "latest", indexDir: at.index, ...LONG }))
+    .pipe(archive.tar())
+    .pipe(compress.zstd())
+    .pipe(encrypt.age({ recipients: [recipient], identities: () => identity }))
+    .pipe(sign.minisign({ publicKey: signer.publicKey, secretKey: () => signer.secretKey }))
+    .pipe(upload({ name: "app", to: store.directory(at.join("store")), require: { signature: true } }));
+  const said: string[] = [];
+  const log = {
+    info: () => {},
+    warn: (kind: string, message: string) => void said.push(`${kind}: ${message}`),
+  };
+  let hour = 3;
+  const run = (): Promise<BackupResult> =>
+    backup(plan, { now: new Date(Date.UTC(2026, 10, 20, hour++)), log });
+  let last = await run();
+  const damage: [RegExp, (path: string) => void][] = [
+    [/base: Nothing can build on .* is missing or cut/, (path) => fs.truncateSync(path, 100)],
+    [/base: Nothing can build on .* is not signed/, (path) => fs.rmSync(`${path}.receipt.json.minisig`)],
+  ];
+  for (const [what, work] of damage) {
+    const next = await run();
+    assert.notEqual(next.receipt.contents.base, null);
+    work(at.join("store", last.id)); // what the newest builds on
+    last = await run();
+    assert.equal(last.receipt.contents.base, null);
+    assert.match(said.join("\n"), what);
+  }
 });
 
 Deno.test("health compares what backups come to, not what of it an increment holds", async () => {

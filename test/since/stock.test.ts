@@ -59,6 +59,12 @@ const STEPS: readonly ((src: string) => void)[] = [
     fs.writeFileSync(`${src}/ä/ä/deep`, "a longer text");
   },
   () => {}, // nothing
+  // One content for all names, changed behind its times: the names are linked anew.
+  (src) => {
+    const { mtime } = fs.statSync(`${src}/way/a`);
+    fs.writeFileSync(`${src}/way/a`, "b");
+    fs.utimesSync(`${src}/way/a`, mtime, mtime);
+  },
   (src) => {
     fs.rmSync(`${src}/*`);
     fs.mkdirSync(`${src}/*`);
