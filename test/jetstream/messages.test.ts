@@ -10,7 +10,7 @@ import { messageFilter, messageOfLine } from "../../src/collect/jetstream/messag
 import { ExistsError, IntegrityError } from "../../src/errors.ts";
 import type { Entry } from "../../src/stage.ts";
 import { judged, noise, scratch, sh, testContext } from "../support.ts";
-import { ask, collected, contents, givenBack, makeStream, startServer } from "./support.ts";
+import { ask, collected, contents, givenBack, makeStream, publish, startServer } from "./support.ts";
 
 const inPlace = testContext({ want: { inPlace: true } });
 
@@ -265,6 +265,36 @@ judged(
     assert.ok((await contents(a.nc, "T")).messages.length >= 30);
   },
 );
+
+judged("jetstream as messages: a subject that few messages have is not looked for among all of them", [
+  "nats-server",
+], async () => {
+  await using server = await startServer();
+  await makeStream(server.nc, "S", 5000);
+  for (const text of ["one", "two", "three"]) await server.nc.request("S.rare", text);
+  await publish(server.nc, "S", 5000, 500);
+  const asked: string[] = [];
+  server.nc.subscribe("$JS.API.STREAM.MSG.GET.S", {
+    callback: (_error, { data }) => void asked.push(String(data)),
+  });
+  await server.nc.flush();
+  const copy = async (subjects: string[]): Promise<unknown[]> => {
+    asked.length = 0;
+    const { entries } = await collected(
+      collect.jetstream({ servers: server.url, as: "messages", select: { subjects } }),
+    );
+    const text = new TextDecoder().decode(entries[2]!.body as Uint8Array);
+    return text.trimEnd().split("\n").map((line) => JSON.parse(line));
+  };
+  const rare = await copy(["S.rare"]) as { text: string; sequence: number }[];
+  assert.deepEqual(rare.map(({ text, sequence }) => [text, sequence]), [["one", 5001], ["two", 5002], [
+    "three",
+    5003,
+  ]]);
+  await server.nc.flush();
+  assert.ok(asked.length <= 4, `asked ${asked.length} times`);
+  assert.equal((await copy(["S.n1"])).length, 786);
+});
 
 judged("jetstream as messages: a stream that takes no messages is refused before anything is touched", [
   "nats-server",

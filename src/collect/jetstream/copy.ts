@@ -21,6 +21,8 @@ import type { StreamInfo } from "./streams.ts";
 
 /** Requests under way. */
 const WINDOW = 128;
+/** One message after the other is so much slower than many at once. */
+const RARE = 64n;
 /** JetStream's code for "no message found". */
 const NO_MESSAGE = 10037;
 
@@ -86,7 +88,10 @@ async function* messagesOf(
   const held = integerAt(state, "messages");
   // Where most numbers are taken they are asked for many at a time; else each answer tells where the next one is.
   const dense = held * 2n >= integerAt(state, "last_seq") - integerAt(state, "first_seq");
-  if (!dense) return yield* scattered(link, name, from, to, signal);
+  const subject = choice.subjects?.length === 1 ? choice.subjects[0]! : ">";
+  if (!dense || await isRare(link, name, subject, held)) {
+    return yield* scattered(link, name, subject, { from, to }, signal);
+  }
   const waiting: Promise<Message | undefined>[] = [];
   for (let next = from; next <= to || waiting.length > 0;) {
     signal.throwIfAborted();
@@ -103,17 +108,29 @@ async function* messagesOf(
 async function* scattered(
   link: Link,
   name: string,
-  from: bigint,
-  to: bigint,
+  subject: string,
+  { from, to }: { readonly from: bigint; readonly to: bigint },
   signal: AbortSignal,
 ): AsyncGenerator<Message, void, undefined> {
   for (let next = from; next <= to;) {
     signal.throwIfAborted();
-    const message = await get(link, name, `{"seq":${next},"next_by_subj":">"}`);
+    const message = await get(link, name, JSON.stringify({ next_by_subj: subject, seq: exactNumber(next) }));
     if (!message || message.sequence > to) return;
     yield message;
     next = message.sequence + 1n;
   }
+}
+
+/** Whether so few of the messages are on the subject that it is quicker to ask for one after the other than for all at once. */
+async function isRare(link: Link, name: string, subject: string, held: bigint): Promise<boolean> {
+  if (subject === ">") return false;
+  const info = await link.api(`STREAM.INFO.${name}`, JSON.stringify({ subjects_filter: subject }));
+  const subjects = objectAt(objectAt(info, "state"), "subjects");
+  const names = Object.keys(subjects);
+  // The server names so many subjects at once; where it has more, they are not few.
+  if (integerAt(info, "total") > BigInt(names.length)) return false;
+  const matching = names.reduce((sum, one) => sum + integerAt(subjects, one), 0n);
+  return matching * RARE < held;
 }
 
 async function get(link: Link, name: string, request: string): Promise<Message | undefined> {
