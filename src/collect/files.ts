@@ -16,7 +16,7 @@ import { nameRoots, realRoot, rootError } from "./roots.ts";
 import type { Found, WarningKind } from "./found.ts";
 import { openSession, type Session, type SinceSettings } from "./since/session.ts";
 import { checkSince } from "./since/options.ts";
-import { type Walk, walker, type WalkOptions } from "./walk.ts";
+import { type Step, type Walk, walker, type WalkOptions } from "./walk.ts";
 
 /** What of the roots is stored, and how strictly. */
 export interface FilesOptions {
@@ -262,7 +262,8 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       const walk = walker({ ...settings, warn, left, avoid, known: session?.known });
       const pause = pauses();
       for (const root of read) {
-        for (const found of safely(root, walk)) {
+        for (const step of safely(root, walk)) {
+          const found = step instanceof Promise ? await step : step;
           check();
           const rest = pause();
           if (rest) await rest;
@@ -297,7 +298,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
   };
 }
 
-function* safely({ source, path }: Root, walk: Walk): Generator<Found | undefined, void, undefined> {
+function* safely({ source, path }: Root, walk: Walk): Generator<Step, void, undefined> {
   try {
     yield* walk(source, path);
   } catch (error) {

@@ -7,7 +7,15 @@
 import { lstatSync } from "node:fs";
 import { sep } from "node:path";
 import type { Entry } from "../stage.ts";
-import { ignoreTexts, listFolder, type Node, withoutCache } from "./folder.ts";
+import {
+  ignoreTexts,
+  inTurn,
+  LARGE_FOLDER,
+  listFolder,
+  listLargeFolder,
+  type Node,
+  withoutCache,
+} from "./folder.ts";
 import { type IgnoreRules, ignoreRules, type Matcher } from "./ignore.ts";
 import {
   entryOf,
@@ -48,7 +56,10 @@ export interface WalkOptions {
 }
 
 /** Walks one root; hard links are recognised across all roots of a walk. */
-export type Walk = (source: string, stored: string) => Generator<Found | undefined, void, undefined>;
+export type Walk = (source: string, stored: string) => Generator<Step, void, undefined>;
+
+/** Something found; or what must be waited for before the walk can go on; or undefined: time for a pause. */
+export type Step = Found | Promise<void> | undefined;
 
 /**
  * Prepares a walk. It gives a root and all below it: a folder directly before what is in it, siblings sorted by their UTF-8 bytes.
@@ -73,18 +84,18 @@ interface Frame {
   readonly stored: string;
   /** Path below the root with a trailing slash, or "". */
   readonly below: string;
-  readonly nodes: readonly Node[];
+  /** What lies in it and has not been looked at. */
+  readonly nodes: Iterator<Node, unknown, undefined>;
   /** Names of write-ahead logs in it. */
   readonly logs: ReadonlySet<string>;
   readonly rules: IgnoreRules | undefined;
   /** Whether `include` took the folder, and so all that is in it. */
   readonly taken: boolean;
-  next: number;
   /** The folder's own entry, until it has been given; it may wait for something in it that `include` takes. */
   held: Entry | undefined;
 }
 
-function* walk(state: State, source: string, stored: string): Generator<Found | undefined, void, undefined> {
+function* walk(state: State, source: string, stored: string): Generator<Step, void, undefined> {
   if (state.avoid.has(source)) throw new Error("it is the store of this backup. Choose another store");
   const stat = lstatSync(source);
   if (!stat.isDirectory()) {
@@ -99,13 +110,14 @@ function* walk(state: State, source: string, stored: string): Generator<Found | 
     yield* give(found);
     return;
   }
-  const root = enter(state, undefined, stored, source, list(state, source, stored), false);
+  const nodes = yield* list(state, source, stored, stat.size);
+  const root = enter(state, undefined, stored, source, nodes, false);
   root.held = entryOf(state, stored, "directory", stat);
   const stack: Frame[] = [root];
   yield* release(stack);
   for (let frame = stack.at(-1); frame; frame = stack.at(-1)) {
-    const node = frame.nodes[frame.next++];
-    if (!node) {
+    const { value: node, done } = frame.nodes.next();
+    if (done) {
       stack.pop();
       yield undefined;
       continue;
@@ -113,7 +125,7 @@ function* walk(state: State, source: string, stored: string): Generator<Found | 
     const choice = choose(state, frame, node);
     if (choice === "skip") continue;
     if (node.kind === "directory") {
-      const inner = visitFolder(state, frame, node, choice === "take", stat.dev);
+      const inner = yield* visitFolder(state, frame, node, choice === "take", stat.dev);
       if (inner) stack.push(inner);
       if (inner && choice === "take") yield* release(stack);
     } else {
@@ -184,7 +196,7 @@ function enter(
   parent: Frame | undefined,
   name: string,
   source: string,
-  nodes: readonly Node[],
+  nodes: Node[],
   taken: boolean,
 ): Frame {
   const stored = parent ? `${parent.stored}/${name}` : name;
@@ -195,30 +207,55 @@ function enter(
     source,
     stored,
     below: parent ? `${parent.below}${name}/` : "",
-    nodes: state.excludeCaches ? withoutCache(source, nodes) : nodes,
     logs: new Set(nodes.filter((node) => node.name.endsWith("-wal")).map((node) => node.name)),
+    nodes: inTurn(state.excludeCaches ? withoutCache(source, nodes) : nodes),
     rules: parent?.rules
       ? parent.rules.enter(name, texts)
       : texts.length > 0
       ? ignoreRules(texts)
       : undefined,
     taken,
-    next: 0,
     held: undefined,
   };
 }
 
-function list(state: State, source: string, stored: string): readonly Node[] {
-  return listFolder(source, (name) => {
+function* list(
+  state: State,
+  source: string,
+  stored: string,
+  bytes: number,
+): Generator<Promise<void>, Node[], undefined> {
+  const unreadable = (name: string): void => {
     state.warn("name", `${stored}/${name}`, "its name is not UTF-8. Rename it");
-  });
+  };
+  if (bytes <= LARGE_FOLDER) return listFolder(source, unreadable);
+  let listed: () => Node[] = () => {
+    throw new Error("Cannot walk on: the listing was not waited for");
+  };
+  yield listLargeFolder(source, unreadable).then(
+    (nodes) => {
+      listed = () => nodes;
+    },
+    (error) => {
+      listed = () => {
+        throw error;
+      };
+    },
+  );
+  return listed();
 }
 
-function visitFolder(state: State, frame: Frame, node: Node, taken: boolean, dev: number): Frame | undefined {
+function* visitFolder(
+  state: State,
+  frame: Frame,
+  node: Node,
+  taken: boolean,
+  dev: number,
+): Generator<Promise<void>, Frame | undefined, undefined> {
   const source = below(frame, node.name);
   const stored = `${frame.stored}/${node.name}`;
   let stat: ReturnType<typeof statAt>;
-  let nodes: readonly Node[] = [];
+  let nodes: Node[] = [];
   try {
     stat = statAt(source);
   } catch (error) {
@@ -227,7 +264,7 @@ function visitFolder(state: State, frame: Frame, node: Node, taken: boolean, dev
   if (!stat.isDirectory) return void state.warn("changed", stored, REPLACED);
   try {
     // A mount point is stored; what is mounted on it is not.
-    if (!state.oneFileSystem || stat.dev === dev) nodes = list(state, source, stored);
+    if (!state.oneFileSystem || stat.dev === dev) nodes = yield* list(state, source, stored, stat.size);
   } catch (error) {
     report(state, stored, error);
   }
