@@ -139,7 +139,7 @@ Deno.test("examples/link_api.ts stores what a paginated API has, with the token 
 
 judged("systemd accepts the example units", ["systemd-analyze"], () => {
   using dir = scratch();
-  const units = ["holdfast.service", "holdfast.timer", "sqlite_follow.service"];
+  const units = ["holdfast.service", "holdfast.timer", "sqlite_follow.service", "prose.service"];
   for (const unit of units) {
     const text = readFileSync(`${root}examples/${unit}`, "utf8").replace(
       "/usr/local/bin/deno",

@@ -138,6 +138,8 @@ judged("prose:serve listens, serves, and waits on SIGTERM for what is under way"
 Deno.test("a Prose plan's mistakes are named with file, line and key", async () => {
   const { parseConfig } = await import("../../src/config.ts");
   const { jobFromConfig } = await import("../../src/plan.ts");
+  const example = Deno.readTextFileSync(new URL("../../examples/prose.toml", import.meta.url));
+  assert.equal(parseConfig(example, "/etc/prose.toml").plans.get("prose")!.collect.tool, "prose");
   const mistakes: readonly [string, RegExp][] = [
     ['collect = { prose = { unit = "p.service" } }', /neither encrypted nor signed/],
     ['collect = { prose = { } }\nrequire = "none"', /Say how Prosody is stopped/],
