@@ -66,7 +66,7 @@ export const syncCommand: Command = command({
       const others = dead.length === 0 ? "" : `; ${several(dead.length, "target")} could not be looked at`;
       options.note(
         differences.length === 0
-          ? `All agree: ${several(backups, "backup")}${others}`
+          ? `${dead.length === 0 ? "All agree" : "The others agree"}: ${several(backups, "backup")}${others}`
           : `${several(differences.length, "difference")} in ${several(backups, "backup")}${others}`,
       );
       return gravest([codeOf(differences), ...dead.map(() => EXIT.failed)]);

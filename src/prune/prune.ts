@@ -27,9 +27,12 @@ export function prune(policy: Policy): Stage<Stored, Stored> {
     retain: (want, context, shelf) => retainAll(policy, want, context, shelf.stores, shelf),
     run: async (stored, context) => {
       const verdicts: Verdict[] = [];
+      // A run that waited has taken a later name than it began with: its own backup is not one from the future.
+      const time = stored.shelf.naming.parse(stored.id)?.time ?? context.now;
+      const at = { ...context, now: time > context.now ? time : context.now };
       for (const { store } of stored.copies) {
         try {
-          verdicts.push(...await retainAll(policy, { confirm: true }, context, [store], stored.shelf));
+          verdicts.push(...await retainAll(policy, { confirm: true }, at, [store], stored.shelf));
         } catch (error) {
           context.log.warn("prune", `Cannot prune ${store.url}: ${messageOf(error)}`);
         }

@@ -1,6 +1,6 @@
 import { strict as assert } from "node:assert";
 import { readFileSync, writeFileSync } from "node:fs";
-import { backup, type Entry, list, pipeline, restore, store, verify } from "../../mod.ts";
+import { backup, type Entry, list, pipeline, prune, restore, store, verify } from "../../mod.ts";
 import { BusyError, ExistsError, findError, StageError } from "../../src/errors.ts";
 import { standardNaming } from "../../src/name.ts";
 import { acquireLease } from "../../src/store/lease.ts";
@@ -107,6 +107,13 @@ Deno.test("backup() takes the next second for a name that is taken in this one",
   const times = results.map(({ id }) => standardNaming.parse(id)!.time.getTime());
   assert.ok(times[2]! - times[0]! < 60_000 && times[0]! < times[1]! && times[1]! < times[2]!);
   for (const { id } of results) assert.equal((await verify(plan, { id })).stores.length, 2);
+  // To the retention of its own run such a backup is not one from the future.
+  const last = await backup(plan.pipe(prune({ keepLast: 1 })));
+  assert.ok(
+    last.verdicts.every(({ id, keep, reasons }) =>
+      keep === (id === last.id) && !reasons.includes("in the future")
+    ),
+  );
 });
 
 Deno.test("backup() fails with BusyError while another run holds the lease, and waits with wait", async () => {
