@@ -14,6 +14,7 @@ import { natsAuth } from "./config/nats.ts";
 import type { ProseConfig } from "./config/prose.ts";
 import { notifierOf } from "./config/notify.ts";
 import { openpgpStage, signStage } from "./config/seal.ts";
+import { stoppedStage } from "./config/stopped.ts";
 import { storeOf } from "./config/stores.ts";
 import { suggest } from "./config/words.ts";
 import { monitor } from "./monitor.ts";
@@ -60,6 +61,12 @@ export function jobFromConfig(config: Config, name: string, keys: Keys = {}): Jo
     at(["upload", "to", i], () => storeOf(url, plan.upload.commands, folder))
   );
   const { collect } = plan;
+  if (plan.stopped && collect.tool === "prose") {
+    throw config.fail(
+      ["plan", name, "stopped"],
+      "Prose's own collector stops Prosody: say how in collect.prose",
+    );
+  }
   const stored = collect.tool === "prose"
     ? at(["collect", "prose"], () => proseFromConfig(plan, collect, stores, folder, keys))
     : chainOf({ plan, collect, stores, keys, folder, at }, name);
@@ -89,7 +96,10 @@ interface Parts {
 }
 
 function chainOf({ plan, collect, stores, keys, folder, at }: Parts, name: string): Plan {
-  let files = pipeline(collector(collect, ["collect"], at, folder)).pipe(
+  const source = collector(collect, ["collect"], at, folder);
+  let files = pipeline(
+    plan.stopped ? at(["stopped"], () => stoppedStage(plan.stopped!, source, folder)) : source,
+  ).pipe(
     at(["archive"], () => archive.tar(plan.archive.options)),
   );
   const { tool, options } = plan.compress;

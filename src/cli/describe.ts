@@ -59,6 +59,7 @@ function describeConfig(config: PlanConfig, line: (key: string, ...words: readon
       line("collect", `${name}:`, source(member));
     }
   } else line("collect", source(config.collect));
+  if (config.stopped) line("stopped", words(config.stopped));
   line("archive", config.archive.tool, words(config.archive.options));
   line("compress", config.compress.tool, words(config.compress.options));
   line("encrypt", config.encrypt.tool, words(config.encrypt.options));

@@ -8,6 +8,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { PlanConfig, SourceConfig } from "../config.ts";
 import { chioPaths } from "../config/chio.ts";
+import { stoppedNeeds } from "../config/stopped.ts";
 import { databaseNeeds, isDatabase } from "../config/databases.ts";
 import { ConfigError } from "../errors.ts";
 import { type ProseNeeds, proseNeeds } from "./permissions_prose.ts";
@@ -80,7 +81,7 @@ export async function permissionsOf(job: Job, signal: AbortSignal): Promise<stri
     for (const program of run) permissions.run.add(program);
     for (const path of read) permissions.read.add(path);
   }
-  if (job.config) fromConfig(job.config, permissions);
+  if (job.config) fromConfig(job.config, file, permissions);
   else await fromDryRun(job, file, permissions, signal);
   const line = format(permissions, ["--config", file, "--plan", job.name]);
   // A module's relative paths mean its own folder; to be there already needs no permission.
@@ -125,7 +126,7 @@ function bucket(url: URL, permissions: Permissions): void {
   both(permissions, temporaryFolder());
 }
 
-function fromConfig(config: PlanConfig, permissions: Permissions): void {
+function fromConfig(config: PlanConfig, file: string, permissions: Permissions): void {
   const { collect, encrypt, hooks, sign } = config;
   const sources: readonly SourceConfig[] = collect.tool === "group"
     ? Object.values(collect.members)
@@ -133,6 +134,7 @@ function fromConfig(config: PlanConfig, permissions: Permissions): void {
     ? []
     : [collect];
   if (collect.tool === "prose") addNeeds(proseNeeds(collect), permissions);
+  if (config.stopped) addNeeds(stoppedNeeds(config.stopped, dirname(file)), permissions);
   for (const source of sources) {
     if (source.tool === "files") {
       for (const root of Object.values(source.roots)) permissions.read.add(root);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { realpathSync } from "node:fs";
+import { accessSync, constants, realpathSync } from "node:fs";
 import { setImmediate } from "node:timers";
 import { withFill } from "../blocks.ts";
 import { label, labelled } from "../bytes.ts";
@@ -13,7 +13,7 @@ import type { Root } from "./extract.ts";
 import { globs } from "./ignore.ts";
 import { alone, type Notes, notesOf, plain, type PlainStage, rootsIn, weigh, write } from "./plain.ts";
 import { nameRoots, realRoot, rootError } from "./roots.ts";
-import type { Found, WarningKind } from "./found.ts";
+import type { Found, Seen, WarningKind } from "./found.ts";
 import { openSession, type Session, type SinceSettings } from "./since/session.ts";
 import { checkSince } from "./since/options.ts";
 import { type Step, type Walk, walker, type WalkOptions } from "./walk.ts";
@@ -142,17 +142,51 @@ function checkOptions(options: FilesOptions): Settings {
 /** Header and padding of an entry, more or less. */
 const ENTRY_BYTES = 512;
 
-/** A walk that keeps nothing and says nothing: what is wrong with a file is told when it is read for good. */
+/** A walk that opens no file: what is wrong with one is told when it is read for good, but with `strict`, when it could not be read now. */
 async function weighAll(roots: readonly Root[], settings: Settings, context: Context): Promise<number> {
-  const silent = { info: (): void => {}, warn: (): void => {} };
   let bytes = 0;
-  const seen = collect(roots, { ...settings, since: undefined }, {
-    ...context,
-    log: silent,
-    progress: () => {},
-  });
-  for await (const entry of seen.entries()) bytes += entry.bytes + ENTRY_BYTES;
+  let failure: Error | undefined;
+  // deno-lint-ignore require-yield -- what is known need not be told of what changes
+  function* weighed({ source, entry }: Seen): Generator<undefined, boolean, undefined> {
+    if (settings.strict && !isReadable(source)) return false; // it is opened after all, which says why
+    bytes += entry.bytes + ENTRY_BYTES;
+    return true;
+  }
+  const warn = (kind: WarningKind, path: string, reason: string): void => {
+    if (isFailure(settings, kind)) failure ??= strictError(path, reason);
+  };
+  const walk = walker({ ...settings, warn, left: () => {}, avoid: storesOf(context), known: weighed });
+  const pause = pauses();
+  for (const root of roots.map(realRoot)) {
+    for (const step of safely(root, walk)) {
+      const found = step instanceof Promise ? await step : step;
+      context.signal.throwIfAborted();
+      if (failure) throw failure;
+      const rest = pause();
+      if (rest) await rest;
+      if (found) bytes += found.entry.bytes + ENTRY_BYTES;
+    }
+  }
+  if (failure) throw failure;
   return bytes;
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What a warning is with `strict`: devices and the like were never promised, and a live database is still a file. */
+function isFailure({ strict }: Settings, kind: WarningKind): boolean {
+  return strict && kind !== "special" && kind !== "sqlite";
+}
+
+function strictError(path: string, reason: string): Error {
+  return new Error(`Cannot back up "${path}": ${reason}. Nothing is stored, because "strict" is set`);
 }
 
 /** The real paths of the plan's stores that are folders here. */
@@ -200,11 +234,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
   let session: Session | undefined;
 
   function warn(kind: WarningKind, path: string, reason: string): void {
-    if (settings.strict && kind !== "special" && kind !== "sqlite") {
-      failure ??= new Error(
-        `Cannot back up "${path}": ${reason}. Nothing is stored, because "strict" is set`,
-      );
-    }
+    if (isFailure(settings, kind)) failure ??= strictError(path, reason);
     warnings[kind] = (warnings[kind] ?? 0) + 1;
     if (noted.length < MOST_NOTES) noted.push([kind, path]);
     context.log.warn(kind, `"${path}": ${reason}`);

@@ -56,6 +56,16 @@ export interface FilesConfig {
   readonly excludeCaches?: boolean | undefined;
   /** Whether an unreadable file fails the run. */
   readonly strict?: boolean | undefined;
+  /** Store what has changed since the newest backup. */
+  readonly since?: "latest" | undefined;
+  /** Read what looks unchanged as well. */
+  readonly rehash?: boolean | undefined;
+  /** Most increments before a full backup. */
+  readonly fullEvery?: number | undefined;
+  /** The share of changes from which a backup is full. */
+  readonly fullShare?: number | undefined;
+  /** Where this host keeps its copy of the index. */
+  readonly indexDir?: string | undefined;
 }
 
 /** The options of `collect = { command = ... }`. */

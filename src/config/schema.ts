@@ -8,6 +8,7 @@ import * as v from "valibot";
 import { openpgpSchema, requireSchema, signTools } from "./seal.ts";
 import { notifySchema } from "./notify.ts";
 import { commandsSchema } from "./stores.ts";
+import { stoppedSchema } from "./stopped.ts";
 import { checkName } from "../name.ts";
 import { collectSchema } from "./collect.ts";
 import {
@@ -85,6 +86,7 @@ export function planSchema(folder: string) {
       }),
     )),
     collect: collectSchema(path),
+    stopped: v.optional(stoppedSchema(path)),
     archive: v.optional(archive, "tar"),
     compress: v.optional(compress, "zstd"),
     encrypt: toolOf("encrypt", { age: ageSchema(path), openpgp: openpgpSchema(path) }, ["plaintext"]),

@@ -27,8 +27,8 @@ svg text { font: 11px system-ui, sans-serif; fill: var(--soft); } svg .target-te
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; }
 caption { text-align: left; color: var(--soft); padding: .25rem 0; }
 th, td { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid var(--edge); white-space: nowrap; }
-td.name, td.met, td.missed, tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 5.5rem; }
-td.name { min-width: 9rem; }
+td.name, td.met, td.missed, tbody th { white-space: normal; min-width: 5.5rem; }
+td.name { min-width: 9rem; overflow-wrap: anywhere; }
 thead th { position: sticky; top: 0; background: var(--card); }
 summary { cursor: pointer; padding: .25rem 0; color: var(--line); } .met { color: var(--good); } .missed { color: var(--bad); font-weight: 600; }
 @media print { .scroll { max-height: none; } }

@@ -43,7 +43,7 @@ const RECIPES: readonly (readonly [name: string, text: string, message: string])
   [
     "an unknown key like none",
     good({ x: "colour = 1" }),
-    "line 5, plan.app.colour: unknown key. Known here: name, collect, archive, compress, encrypt, sign, require, upload, prune, hooks, health, targets, notify, drill",
+    "line 5, plan.app.colour: unknown key. Known here: name, collect, stopped, archive, compress, encrypt, sign, require, upload, prune, hooks, health, targets, notify, drill",
   ],
   [
     "an unknown key at the top",

@@ -120,7 +120,9 @@ function commandControl(service: CommandService): Control {
     name: service.name ?? stop[0]!,
     kind: "command",
     spec: { stop, start, running, name: service.name, cwd: cwd === undefined ? undefined : resolve(cwd) },
-    byHand: start.join(" "),
+    byHand: cwd === undefined || isAbsolute(start[0]!)
+      ? start.join(" ")
+      : `cd ${resolve(cwd)} && ${start.join(" ")}`,
     ready: async () => {
       for (const [program] of all) await findProgram(program!, cwd);
     },
