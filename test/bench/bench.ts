@@ -1,5 +1,5 @@
 /**
- * `deno task bench [--runs N] [--quick] [--corpus json|random|tree|one]...`: Holdfast and the tools it stands beside, in turn, over the
+ * `deno task bench [--runs N] [--quick] [--corpus json|random|tree|one|openpgp]...`: Holdfast and the tools it stands beside, in turn, over the
  * same data; a Markdown table on standard output. A benchmark, not a test: nothing here has a limit to keep.
  *
  * Everything lies in `.bench/` of the checkout: corpora are kept (2 GB), the rest goes.
@@ -13,6 +13,7 @@ import { CORPORA, type Corpus, corpus } from "./corpus.ts";
 import { measureFolder, warm } from "./folder.ts";
 import { measure, type Measured } from "./measure.ts";
 import { oneFile } from "./one_file.ts";
+import { openpgp } from "./openpgp.ts";
 import { legend, type Runs, tables } from "./report.ts";
 
 const CHECKOUT = join(import.meta.dirname!, "../..");
@@ -20,6 +21,8 @@ const ROOT = join(CHECKOUT, ".bench");
 const WORK = join(ROOT, "work");
 /** Not a corpus, but chosen as one: one file out of a large archive. */
 const ONE = "one";
+/** The same: the OpenPGP stage beside gpg. */
+const OPENPGP = "openpgp";
 
 interface Choice {
   readonly runs: number;
@@ -33,16 +36,18 @@ function choose(args: readonly string[]): Choice {
     options: {
       runs: { type: "string", default: "5" },
       quick: { type: "boolean", default: false },
-      corpus: { type: "string", multiple: true, default: [...CORPORA, ONE] },
+      corpus: { type: "string", multiple: true, default: [...CORPORA, ONE, OPENPGP] },
     },
   });
   const runs = Number(values.runs);
   if (!Number.isInteger(runs) || runs < 1) {
     throw new RangeError("Cannot use --runs: give a whole number from 1");
   }
-  const unknown = values.corpus.find((name) => name !== ONE && !CORPORA.includes(name));
+  const unknown = values.corpus.find((name) => ![...CORPORA, ONE, OPENPGP].includes(name));
   if (unknown !== undefined) {
-    throw new RangeError(`Cannot use --corpus ${unknown}: there are ${CORPORA.join(", ")}, ${ONE}`);
+    throw new RangeError(
+      `Cannot use --corpus ${unknown}: there are ${CORPORA.join(", ")}, ${ONE}, ${OPENPGP}`,
+    );
   }
   return { runs, divisor: values.quick ? 10 : 1, names: values.corpus };
 }
@@ -130,7 +135,7 @@ async function main(): Promise<void> {
   mkdirSync(WORK, { recursive: true });
   try {
     execFileSync("age-keygen", ["-o", join(WORK, "identity.txt")], { stdio: "ignore" });
-    const corpora = names.filter((name) => name !== ONE);
+    const corpora = names.filter((name) => CORPORA.includes(name));
     if (corpora.length > 0) await rehearse(here);
     for (const name of corpora) {
       console.error(`Making ${name}, unless it is there`);
@@ -138,6 +143,10 @@ async function main(): Promise<void> {
       console.log(tables(source, await compare(source, here, runs)));
     }
     if (names.includes(ONE)) await one(divisor, runs);
+    if (names.includes(OPENPGP)) {
+      const env = surroundings(WORK, CHECKOUT);
+      console.log(await openpgp(WORK, (line) => run(line, env), divisor, runs));
+    }
     console.log(legend(here, runs));
   } finally {
     rmSync(WORK, { recursive: true, force: true });
