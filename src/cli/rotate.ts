@@ -6,8 +6,8 @@
 import { object } from "@optique/core/constructs";
 import type { InferValue } from "@optique/core/parser";
 import { type Cli, type Command, command } from "../cli.ts";
-import { adHocJob } from "../adhoc.ts";
-import { formatBytes } from "../bytes.ts";
+import { adHocJob, messageSecrets } from "../adhoc.ts";
+import { formatBytes, several } from "../bytes.ts";
 import { detect } from "../encrypt/mod.ts";
 import { ConfigError, messageOf } from "../errors.ts";
 import { forget } from "../rotate/forget.ts";
@@ -156,6 +156,7 @@ function oldPassphrase(args: Args, cli: Cli) {
   return detect({
     identities: keys.identities ?? keys.fallback,
     passphrase: () => passphraseFromFile(oldPassphraseFile, (path) => fromCaller(path, cli.folder)),
+    openpgp: messageSecrets(keys),
   });
 }
 
@@ -189,7 +190,7 @@ function textOf({ error, successor }: RotateStep): string {
 
 function ending({ steps, others }: RotateResult, { confirm, reencrypt }: Args): string {
   const bad = steps.filter(({ error }) => error).length;
-  if (steps.length === 0) return `Nothing to do: none of ${others} backups is concerned`;
+  if (steps.length === 0) return `Nothing to do: none of ${several(others, "backup")} is concerned`;
   const rest = `${others} others are not concerned`;
   if (!confirm) {
     return `Dry run: nothing was changed. --confirm ${reencrypt ? "encrypts again" : "removes"} ${
