@@ -6,7 +6,7 @@
 import { makeContext, type RunOptions } from "./context.ts";
 import { recipientsOf } from "./recipients.ts";
 import { type Plan, receiptOf, shelfOf } from "./find.ts";
-import { formatBytes } from "./bytes.ts";
+import { formatBytes, several } from "./bytes.ts";
 import { monitoringOf } from "./monitor.ts";
 import { announced, type Outcome } from "./notify/announce.ts";
 import type { Notifier } from "./notify/event.ts";
@@ -56,7 +56,7 @@ export function outcomeOf({ id, receipt, warnings, copies, verdicts, status }: B
   const stored = receipt.objects[0]?.bytes ?? 0;
   const gone = verdicts.filter(({ keep }) => !keep).length;
   const text = [
-    `${id}: ${entries} entries, ${formatBytes(bytes)}, stored as ${formatBytes(stored)}`,
+    `${id}: ${several(entries, "entry", "entries")}, ${formatBytes(bytes)}, stored as ${formatBytes(stored)}`,
     ...copies.map(({ store, error }) => error ? `Not in ${store}: ${error.message}` : `In ${store}`),
     ...Object.entries(warnings).map(([kind, count]) => `Warnings (${kind}): ${count}`),
     ...(gone > 0 ? [`Removed by retention: ${gone}`] : []),
