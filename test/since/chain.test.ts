@@ -81,6 +81,16 @@ Deno.test("cat and restore --only find each file in the newest archive that has 
   assert.equal(text(fs.readFileSync(at.join("out/app/other"))), "kept at first");
 });
 
+Deno.test("a tree that has shrunk comes back: what is below may unfold to more than it", async () => {
+  using at = scene();
+  for (let i = 0; i < 30; i++) fs.writeFileSync(`${at.src}/${i}`, "x".repeat(100));
+  await at.run(LONG);
+  for (let i = 1; i < 30; i++) fs.rmSync(`${at.src}/${i}`);
+  await at.run(LONG);
+  await restore(at.plan(), { into: at.join("out") });
+  assert.deepEqual(shape(at.join("out/app")), shape(at.src));
+});
+
 Deno.test("a dry run lists the tree, not the list of what is gone", async () => {
   using at = scene();
   await three(at);

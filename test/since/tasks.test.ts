@@ -66,7 +66,8 @@ Deno.test("wrong words about increments are refused with the right ones", async 
 
 Deno.test("a plan with since runs with the permissions that are printed for it", async () => {
   using dir = scratch();
-  const me = user(dir);
+  mkdirSync(dir.join("tmp")); // what may be written there says nothing of the folder of copies
+  const me = { ...user(dir), env: { TMPDIR: dir.join("tmp") } };
   const collect = 'collect = { files = ["tree"], since = "latest", fullShare = 1000, indexDir = "index" }';
   const rest = 'encrypt = "plaintext"\nupload = { to = "./backups" }\n';
   writeFileSync(dir.join("here/backup.toml"), `[plan.home]\n${collect}\n${rest}`);
