@@ -7,6 +7,7 @@ import { label, toBytes } from "./bytes.ts";
 import { makeContext, type RunOptions } from "./context.ts";
 import { findError, IndexError, IntegrityError, messageOf, NotFoundError } from "./errors.ts";
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
+import type { BackupReceipt } from "./receipt.ts";
 import { wantOf } from "./restore.ts";
 import type { Bytes, Entry, Files, U8 } from "./stage.ts";
 
@@ -44,12 +45,23 @@ export async function cat(
   try {
     return await read(false);
   } catch (error) {
+    refusePages(receiptOf(stored), path, error);
     // Nothing has gone out yet. The index may be damaged, or lie about the place: a full read needs neither.
     if (!findError(error, IntegrityError)) throw error;
     const kind = findError(error, IndexError) ? "index" : "ranges";
     first.log.warn(kind, `${messageOf(error)}. Reading the whole archive without its index`);
     return await read(true);
   }
+}
+
+/** A database of which only the changed pages are there is not one file. */
+function refusePages({ id, sources }: BackupReceipt, path: string, cause: unknown): void {
+  const pages = sources.some(({ tool, facts }) => tool === "sqlite" && Number(facts.increment) > 0);
+  if (!pages || !findError(cause, NotFoundError)) return;
+  throw new NotFoundError(
+    `Cannot find "${path}" in "${id}": it holds only the changed pages of its databases. \`restore --only\` puts one together`,
+    { cause },
+  );
 }
 
 /** A stream that has given its first chunk, so that what is wrong with the start is wrong now. */

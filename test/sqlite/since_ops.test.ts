@@ -2,7 +2,7 @@
 import { strict as assert } from "node:assert";
 import { mkdirSync, readdirSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
-import { backup, collect, drill, restore, store, verify } from "../../mod.ts";
+import { backup, cat, collect, drill, restore, store, verify } from "../../mod.ts";
 import { memoryState } from "../../src/context.ts";
 import { BusyError, findError, IntegrityError } from "../../src/errors.ts";
 import { chain } from "../engine/chain.ts";
@@ -43,6 +43,10 @@ Deno.test("sqlite since: verified, drilled, restored in part, as a dry run and i
     report: (path, action) => void seen.push(`${action} ${path}`),
   });
   assert.deepEqual(seen, ["create a.db", "create b.db"]);
+  await assert.rejects(
+    cat(plan, { ...run, path: "a.db" }),
+    /Cannot find "a\.db" in .*restore --only` puts one together/,
+  );
 
   const held = new DatabaseSync(dir.join("a.db"));
   held.prepare("SELECT count(*) FROM log").get();
