@@ -13,7 +13,7 @@ import { pipeline } from "./pipeline.ts";
 import { type Policy, prune } from "./prune/mod.ts";
 import { decodeReceipt } from "./receipt.ts";
 import { sha256 } from "./sign/mod.ts";
-import type { Files, Sealed, Stage } from "./stage.ts";
+import type { Files, Naming, Sealed, Stage } from "./stage.ts";
 import { open } from "./store/mod.ts";
 import { upload } from "./upload/mod.ts";
 
@@ -66,6 +66,8 @@ export interface Opener {
   readonly name: string;
   /** Keys. */
   readonly keys: Keys;
+  /** How the store's files are named. Default: as Holdfast names them. */
+  readonly naming?: Naming | undefined;
   /** Retention, for `prune`. */
   readonly policy?: Policy | undefined;
 }
@@ -75,7 +77,7 @@ export interface Opener {
  * receipt says there is one. It cannot back up.
  */
 export function openerJob(options: Opener): Job {
-  const { name, keys, policy } = options;
+  const { name, keys, policy, naming } = options;
   const chain = made(() => {
     const opened = pipeline(files(".", {}))
       .pipe(tar())
@@ -88,7 +90,7 @@ export function openerJob(options: Opener): Job {
         }),
       )
       .pipe(statedChecksum())
-      .pipe(upload({ name, to: options.from.map((url) => open(url)) }));
+      .pipe(upload({ name, naming, to: options.from.map((url) => open(url)) }));
     return policy === undefined ? opened : opened.pipe(prune(policy));
   });
   return { name, plan: chain, hooks: {}, drill: {} };

@@ -6,8 +6,10 @@
 import { basename, dirname, join } from "node:path";
 import { ConfigError, NotFoundError } from "../errors.ts";
 import { parseName } from "../name.ts";
+import { chattoNaming, eitherNaming, SHELF as CHATTO } from "../recipes/chatto/names.ts";
 import { proseNaming } from "../recipes/prose/names.ts";
 import { openerJob } from "../adhoc.ts";
+import type { Naming } from "../stage.ts";
 import type { Policy } from "../prune/mod.ts";
 import * as store from "../store/mod.ts";
 import type { Cli } from "../cli.ts";
@@ -57,8 +59,16 @@ export async function chooseShelves(
   }
   return names.map((name) => ({
     name,
-    open: () => Promise.resolve().then(() => openerJob({ from, name, keys, policy: options.policy })),
+    open: () =>
+      Promise.resolve().then(() =>
+        openerJob({ from, name, keys, naming: namingOf(name), policy: options.policy })
+      ),
   }));
+}
+
+/** Chatto's backups have its own file names, and no plan that says so. */
+function namingOf(name: string): Naming | undefined {
+  return name === CHATTO ? eitherNaming : undefined;
 }
 
 /** What a plan keeps is the plan's to say; a rule that went unheard would cost backups. */
@@ -77,7 +87,10 @@ function refusePolicy(policy: Policy | undefined): void {
  * Throws {@linkcode NotFoundError} or {@linkcode ConfigError}; gives back when it is an ID.
  */
 export async function refusePath(id: string, verb: string, args: PathArgs, cli: Cli): Promise<void> {
-  if (id === "latest" || parseName(id) || proseNaming.parse(id) || args.from.length > 0) return;
+  if (
+    id === "latest" || parseName(id) || chattoNaming.parse(id) || proseNaming.parse(id) ||
+    args.from.length > 0
+  ) return;
   const path = fromCaller(id, cli.folder);
   const info = await Deno.stat(path).catch(() => undefined);
   const advice = "Name a backup by its file name, as list shows it, or latest";
@@ -109,14 +122,14 @@ async function shelfNames(
   id: string | undefined,
 ): Promise<readonly string[]> {
   if (name !== undefined) return [name];
-  const parsed = id === undefined ? undefined : parseName(id);
+  const parsed = id === undefined ? undefined : parseName(id) ?? chattoNaming.parse(id);
   if (parsed) return [parsed.name];
   const names = new Set<string>();
   const errors: unknown[] = [];
   for (const url of from) {
     try {
       for await (const { key } of store.open(url).list()) {
-        const found = parseName(key);
+        const found = parseName(key) ?? chattoNaming.parse(key);
         if (found?.suffix.startsWith(".tar")) names.add(found.name);
       }
     } catch (error) {

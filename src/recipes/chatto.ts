@@ -13,7 +13,6 @@ import { backup, type BackupResult } from "../run.ts";
 import type { Conflict, Context, RestoreAction, Store, U8 } from "../stage.ts";
 import {
   chattoFilePlan,
-  chattoNaming,
   chattoPlan,
   type ChattoPlanOptions,
   chattoReader,
@@ -21,6 +20,7 @@ import {
   sealText,
 } from "./chatto/chain.ts";
 import { chattoCollector, type ChattoOptions } from "./chatto/collector.ts";
+import { chattoNaming } from "./chatto/names.ts";
 import { replaceFile, replaceWith } from "./chatto/files.ts";
 import { exportKeys, importKeys, type KeyImport } from "./chatto/keys.ts";
 import { connectForBackup, type ServerOptions } from "./chatto/server.ts";

@@ -219,6 +219,19 @@ judged(
     assert.equal(second.code, EXIT.complete, second.err);
     assert.ok(existsSync(keysOf(second.out.trim())));
     assert.ok(!existsSync(`${chatto.dir}/backups/${first}`) && !existsSync(keysOf(first)));
+    // They are listed, verified, restored and pruned by name like any other.
+    const listed = await chatto.task("list", ["--from", "backups", "--json"]);
+    assert.deepEqual(listed.out.trim().split("\n").map((line) => JSON.parse(line).id), [second.out.trim()]);
+    const full = ["--from", "backups", "--level", "full", "--passphrase-file", "pw"];
+    const verified = await chatto.task("verify", [second.out.trim(), ...full]);
+    assert.equal(verified.code, EXIT.complete, verified.err);
+    const into = ["--from", "backups", "--into", "out", "--passphrase-file", "pw"];
+    const restored = await chatto.task("restore", ["latest", ...into]);
+    assert.equal(restored.code, EXIT.complete, restored.err);
+    assert.ok(existsSync(`${chatto.dir}/out/backup/manifest.json`));
+    const pruned = await chatto.task("prune", ["--from", "backups", "--keep-last", "1"]);
+    assert.equal(pruned.code, EXIT.complete, pruned.err);
+    assert.match(pruned.out, /keep {2}\d{4}-.*Z\.tar\.gz\.age/);
   },
 );
 

@@ -9,7 +9,6 @@ import { gzip } from "../../compress/mod.ts";
 import { age, detect, plaintext } from "../../encrypt/mod.ts";
 import { ConfigError, IntegrityError } from "../../errors.ts";
 import type { Plan } from "../../find.ts";
-import { formatTime, parseTime } from "../../name.ts";
 import { pipeline } from "../../pipeline.ts";
 import { type Policy, prune } from "../../prune/mod.ts";
 import { sha256 } from "../../sign/mod.ts";
@@ -17,20 +16,7 @@ import type { Archive, Bytes, Naming, Stage, Store, U8 } from "../../stage.ts";
 import { directory } from "../../store/mod.ts";
 import { upload } from "../../upload/mod.ts";
 import { chattoCollector, type ChattoOptions } from "./collector.ts";
-
-/** The name of the shelf that Chatto's backups lie on. */
-export const SHELF = "chatto";
-
-/** Chatto's own file names: `<UTC>.tar.gz`, `<UTC>.tar.gz.age`. */
-export const chattoNaming: Naming = {
-  prefix: () => "",
-  format: (_name, time, suffix) => `${formatTime(time)}${suffix}`,
-  parse: (id) => {
-    const [, stamp = "", suffix = ""] = /^(.{20})(\.tar\.gz(?:\.age)?)$/.exec(id) ?? [];
-    const time = parseTime(stamp);
-    return time && { name: SHELF, time, suffix };
-  },
-};
+import { chattoNaming, SHELF } from "./names.ts";
 
 /** A Chatto backup, and where it goes. */
 export interface ChattoPlanOptions extends ChattoOptions {
