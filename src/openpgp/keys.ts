@@ -105,7 +105,9 @@ export async function openSecretKeys(
   );
   const usable = opened.filter((key) => key !== undefined);
   if (usable.length === 0) {
-    throw new KeyError("Cannot unlock the OpenPGP secret key: the passphrase does not fit");
+    throw new KeyError(
+      "Cannot unlock the OpenPGP secret key: the passphrase does not fit. Check it, and run again",
+    );
   }
   return usable;
 }

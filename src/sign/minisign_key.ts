@@ -52,7 +52,7 @@ export async function openSecretKey(secrets: MinisignSecrets, id: string): Promi
   if (!none && !sum.every((byte, i) => byte === stated[i])) {
     throw new KeyError(
       kdf === "Sc"
-        ? "Cannot open the minisign secret key: the passphrase does not fit"
+        ? "Cannot open the minisign secret key: the passphrase does not fit. Check it, and run again"
         : "Cannot open the minisign secret key: it is damaged. Copy it again, whole",
     );
   }
