@@ -108,7 +108,7 @@ async function openTargets(
   graceMs: number,
   waited: boolean,
 ): Promise<{ readonly id: string; readonly opened: readonly Target[] }> {
-  const isSet = Math.abs(Date.now() - context.now.getTime()) > 5000;
+  const isSet = Math.abs(Date.now() - context.now.getTime()) > 60_000;
   for (let later = waited;; later = true) {
     const id = await chooseId(sealed, context, shelf, later);
     const opened: Target[] = [];
