@@ -51,7 +51,7 @@ judged("the same plan to a folder, S3, NATS and SFTP at once restores from each"
     const plan = planOf(dir.join("src"), stores);
     const made = await backup(plan, { now: hour(0), state });
     assert.equal(made.copies.length, 4);
-    assert.deepEqual(await compare(plan), { backups: 1, differences: [] });
+    assert.deepEqual(await compare(plan), { backups: 1, differences: [], unreachable: [] });
     for (const [i, one] of stores.entries()) {
       const alone = planOf(dir.join("src"), one);
       assert.equal((await verify(alone, { level: "full", state, now: hour(1) })).ledger, "ok");
@@ -82,7 +82,7 @@ judged("a target that missed runs catches up from any other: folder, S3, NATS, S
       stores.map(({ url }, n) => [idAt(n), url, "missing"]),
     );
     assert.equal((await copy(all, { state })).copied.length, 4);
-    assert.deepEqual(await compare(all), { backups: 4, differences: [] });
+    assert.deepEqual(await compare(all), { backups: 4, differences: [], unreachable: [] });
     for (const one of stores) {
       for (const n of [0, 1, 2, 3]) {
         const checked = await verify(planOf(dir.join("src"), one), {
@@ -114,7 +114,9 @@ judged("one target that is down does not stop the others, and catches up", TOOLS
       [folder.url, false],
       [away.url, true],
     ]);
-    await assert.rejects(compare(plan), /Cannot connect to NATS|connection/);
+    const { unreachable } = await compare(plan);
+    assert.deepEqual(unreachable.map(({ store }) => store), [away.url]);
+    assert.match(unreachable[0]!.error.message, /Cannot connect to NATS|connection/);
     await using back = await startNats({ dir: own.dir, port: portOf(own.url) });
     assert.equal((await copy(plan, { state })).copied.length, 1);
     assert.equal((await verify(planOf(dir.join("src"), away), { state })).ledger, "ok");
@@ -161,7 +163,7 @@ async function killed(
     await assert.rejects(restore(planOf(dir.join("src"), target), { into: dir.join("no") }), /Cannot/);
     const { copied, troubles } = await copy(both);
     assert.deepEqual([copied.length, troubles], [1, []], `write ${at}`);
-    assert.deepEqual(await compare(both), { backups: 1, differences: [] });
+    assert.deepEqual(await compare(both), { backups: 1, differences: [], unreachable: [] });
     assert.deepEqual(await keysOf(target), keys);
     for (const key of keys) assert.deepEqual(await bytesOf(target, key), await bytesOf(source, key), key);
   }

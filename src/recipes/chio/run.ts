@@ -119,7 +119,7 @@ export async function chioRestore(
   ];
   const where = (surface: Surface): { into?: string; inPlace: boolean } =>
     into === undefined ? { inPlace } : { into: join(into, surface), inPlace };
-  const run = { ...options, into: undefined, conflict };
+  const run = { ...options, into: undefined, at: undefined, conflict };
   for (const { plan, surface, id } of jobs) {
     await restore(plan, { ...run, ...where(surface), id, dryRun: true });
   }
