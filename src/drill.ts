@@ -59,6 +59,8 @@ export interface DrillResult {
   readonly bytes: number;
   /** Bytes of the archive as it lies in the store. */
   readonly storedBytes: number;
+  /** What the collector's own proof found: a database's version, its tables. Absent where it has none. */
+  readonly proven?: Readonly<Record<string, unknown>> | undefined;
   /** Whether an assertion was run. */
   readonly asserted: boolean;
 }
@@ -129,8 +131,9 @@ async function prove(
     asserted: options.assert !== undefined,
   };
   const outcome = { verdict: "restored", negative: "failed as it must", ...noteOf(options) };
-  await record(stored, context, "drill", { ...facts, ...outcome, ...(proven && { proven }) });
-  return facts;
+  const own = proven && { proven };
+  await record(stored, context, "drill", { ...facts, ...outcome, ...own });
+  return { ...facts, ...own };
 }
 
 function noteOf({ note }: DrillOptions): { readonly note?: string } {

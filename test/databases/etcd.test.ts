@@ -4,7 +4,7 @@ import { execFileSync } from "node:child_process";
 import * as fs from "node:fs";
 import { backup, databases, drill, encrypt, restore, store } from "../../mod.ts";
 import type { Entry, Files } from "../../src/stage.ts";
-import { run, runPrinted } from "../cli/support.ts";
+import { lines, run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import { freePort } from "../store/s3_server.ts";
 import {
@@ -285,6 +285,7 @@ judged(
     assert.equal(made.code, 0, made.err);
     const drilled = await run(user, "drill", ["latest", "--plan", "db", "--json"]);
     assert.equal(drilled.code, 0, drilled.err);
+    assert.equal(lines(drilled.out)[0].proven.keys, 1);
     const back = await run(user, "restore", ["latest", "--plan", "db", "--in-place"]);
     assert.equal(back.code, 0, back.err);
     await using fresh = await freshOver(dir.join("work/member"));

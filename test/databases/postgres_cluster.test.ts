@@ -201,6 +201,7 @@ judged(
     }
     const drilled = await run(user, "drill", ["latest", "--plan", "db"]);
     assert.equal(drilled.code, 0, drilled.err);
+    assert.match(drilled.out, /own check: server .*, databases 1, checked true {2}assertion: none/);
     const back = await run(user, "restore", ["latest", "--plan", "db", "--in-place"]);
     assert.equal(back.code, 0, back.err);
     if (Deno.uid() === 0) execFileSync("chown", ["-R", "65534:65534", dir.join("work/back")]);

@@ -45,7 +45,7 @@ const SUM = 32;
  * Stores `snapshot.db`: all keys as of one revision (`etcdctl snapshot save`); writers do not wait. It is stored only when the program
  * has ended well, the SHA-256 that the server put at its end agrees, its own tool reads it, and its revision is not behind the one that
  * the cluster's majority knew before: a member that lags is an error. On its way to the archive it never has a name on the disk (Linux
- * only). Revision, number of keys and versions stand in the receipt.
+ * only). Revision and versions stand in the receipt.
  *
  * Undo with `want.inPlace` makes `dataDir` of it (`etcdutl snapshot restore`, before version 3.5 `etcdctl`), which must not exist or be
  * empty: start the member on it when that is done. It is refused with a tool older than the server backed up, but with `anyVersion`.
@@ -109,7 +109,7 @@ async function dumps(
   const check = async (output: Spool): Promise<number> => {
     const { size, about } = await lookAt(output);
     if (about.revision < known) throw behind(about.revision, known);
-    Object.assign(facts, { revision: about.revision, keys: about.totalKey });
+    facts.revision = about.revision;
     return size;
   };
   const script = ["sh", "-c", SAVE, "sh", scratchFolder(options.spoolDir), tool.program];
@@ -119,7 +119,6 @@ async function dumps(
 /** What the tool says of a snapshot. */
 interface About {
   readonly revision: number;
-  readonly totalKey: number;
 }
 
 /** Length of the snapshot, and the line that follows it. Throws unless its own SHA-256 agrees. */
