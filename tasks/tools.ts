@@ -43,6 +43,7 @@ const TOOLS: Readonly<Record<string, string>> = {
   "restic": "restic",
   "setpriv": "util-linux",
   "sha256sum": "coreutils",
+  "xargs": "findutils",
   "ssh-agent": "openssh-client",
   "ssh-keygen": "openssh-client",
   "/usr/sbin/sshd": "openssh-server",

@@ -5,6 +5,7 @@
  */
 import { formatBytes } from "../bytes.ts";
 import { ConfigError } from "../errors.ts";
+import { GONE } from "../layers.ts";
 import type { Entry, Files } from "../stage.ts";
 import { comparePaths, quote } from "./path.ts";
 
@@ -24,7 +25,8 @@ export async function* normalised(files: Files, mtimeMs: number): AsyncGenerator
 async function* inOrder(files: Files): AsyncGenerator<Entry, void, undefined> {
   let last: string | undefined;
   for await (const entry of files.entries()) {
-    if (last !== undefined && comparePaths(last, entry.path) > 0) {
+    // The list of what is gone comes last, whatever the roots are called.
+    if (last !== undefined && entry.path !== GONE && comparePaths(last, entry.path) > 0) {
       throw new Error(
         `Cannot archive ${quote(entry.path)} after ${quote(last)}: the collector promised path order`,
       );

@@ -91,6 +91,26 @@ Deno.test("a tree that has shrunk comes back: what is below may unfold to more t
   assert.deepEqual(shape(at.join("out/app")), shape(at.src));
 });
 
+Deno.test("a root that sorts behind the list of what is gone comes back, also from an archive in path order", async () => {
+  using at = scene();
+  for (const root of ["\u00e4", "a"]) {
+    const plan = pipeline(collect.files({ [root]: at.src }, { since: "latest", indexDir: at.index, ...LONG }))
+      .pipe(archive.tar({ deterministic: true }))
+      .pipe(compress.zstd())
+      .pipe(encrypt.plaintext())
+      .pipe(upload({ name: root === "a" ? "a" : "umlaut", to: store.directory(at.join("store")) }));
+    for (const [hour, text] of ["one", "three", "seven"].entries()) {
+      fs.writeFileSync(`${at.src}/${hour}`, text);
+      fs.rmSync(`${at.src}/${hour - 1}`, { force: true });
+      await backup(plan, { now: new Date(Date.UTC(2026, 10, 20, hour)) });
+    }
+    await verify(plan, { level: "full" });
+    await restore(plan, { into: at.join(root) });
+    assert.deepEqual(fs.readdirSync(at.join(root, root)), ["2"]);
+    assert.equal(await new Response(await cat(plan, { path: `${root}/2` })).text(), "seven");
+  }
+});
+
 Deno.test("a dry run lists the tree, not the list of what is gone", async () => {
   using at = scene();
   await three(at);

@@ -109,6 +109,7 @@ judged(
     using at = scene();
     const shapes: string[][] = [];
     const ids: string[] = [];
+    fs.writeFileSync(`${at.src}/kept`, "in the first alone");
     for (const text of ["one", "three"]) {
       fs.writeFileSync(`${at.src}/file`, text);
       ids.push((await at.run()).id);
