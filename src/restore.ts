@@ -77,6 +77,9 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
     if (action === "skip") skipped++;
     options.report?.(path, action);
   };
+  // Only where somebody listens, or something can be left out: to tell means to look through all that was restored.
+  const { dryRun = false, conflict } = options;
+  const told = options.report || dryRun || conflict === "skip" ? { ...options, report } : options;
   const progress: RunOptions["progress"] = (update) => {
     if (update.phase === "restore") {
       bytes = update.bytes;
@@ -85,7 +88,7 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
     options.progress?.(update);
   };
   if (options.file !== undefined) {
-    const context = makeContext({ ...options, progress }, wantOf({ ...options, report }));
+    const context = makeContext({ ...options, progress }, wantOf(told));
     await undoFrom(plan, await openFile(options.file), context, 0);
     return { id: options.file, entries: entries - skipped, skipped, bytes, warnings: context.warnings() };
   }
@@ -94,7 +97,7 @@ export async function restore(plan: Plan, options: RestoreOptions = {}): Promise
   const id = at ? await idAt(plan, at, first) : options.id ?? "latest";
   const stored = await find(plan, id, first);
   if (at || id === "latest") await refuseOlder(stored, first, at);
-  const context: Context = { ...first, want: wantOf({ ...options, report }, receiptOf(stored)) };
+  const context: Context = { ...first, want: wantOf(told, receiptOf(stored)) };
   context.progress({ phase: "restore", bytes: 0, totalBytes: boundsOf(receiptOf(stored)).bytes });
   await undoAnyCopy(plan, stored, context);
   return { id: stored.id, entries: entries - skipped, skipped, bytes, warnings: { ...context.warnings() } };
