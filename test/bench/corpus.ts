@@ -17,7 +17,7 @@ import { measureFolder } from "./folder.ts";
 
 /** What the benchmark runs over. */
 export interface Corpus {
-  /** "json", "random" or "tree". */
+  /** "json", "random", "tree", "many" or "million". */
   readonly name: string;
   /** For the table's heading. */
   readonly title: string;
@@ -36,11 +36,21 @@ const MIB = 1024 * 1024;
 const MAKERS: Readonly<Record<string, { title: string; make: (folder: string, divisor: number) => void }>> = {
   json: { title: "JSON lines", make: makeJson },
   random: { title: "Random bytes", make: makeRandom },
-  tree: { title: "Small files", make: makeTree },
+  tree: {
+    title: "Small files",
+    make: (folder, divisor) => makeTree(folder, 6_400 / divisor, 66_000_000 / divisor),
+  },
+  many: {
+    title: "Many small files",
+    make: (folder, divisor) => makeTree(folder, 200_000 / divisor, 400_000_000 / divisor),
+  },
+  million: { title: "Empty files", make: makeMillion },
 };
 
 /** The names of all corpora. */
 export const CORPORA: readonly string[] = Object.keys(MAKERS);
+/** Those that a benchmark takes unless others are named: the rest take an hour. */
+export const USUAL: readonly string[] = ["json", "random", "tree"];
 
 /** A corpus in `root`, made unless it is there. Sizes are divided by `divisor`. */
 export function corpus(name: string, root: string, divisor: number): Corpus {
@@ -132,12 +142,12 @@ function makeRandom(folder: string, divisor: number): void {
   closeSync(file);
 }
 
-/** 6,400 small files, 66 MB: nine of ten are text like source code, the others half records, half noise. */
-function makeTree(folder: string, divisor: number): void {
+/** Small files, nine of ten text like source code, the others half records, half noise. */
+function makeTree(folder: string, count: number, bytes: number): void {
   const draw = draws(3);
   const noise = stream(3);
   const words = Array.from({ length: 4_000 }, () => identifier(draw));
-  for (const [i, size] of treeSizes(Math.floor(6_400 / divisor), 66_000_000 / divisor, draw).entries()) {
+  for (const [i, size] of treeSizes(Math.floor(count), bytes, draw).entries()) {
     const binary = draw(10) === 0;
     const parts = [`module-${draw(24)}`, `${words[draw(20)]}`, `${words[draw(60)]}`].slice(0, 1 + draw(3));
     const path = join(folder, ...parts, `${words[draw(words.length)]}-${i}.${binary ? "bin" : "ts"}`);
@@ -145,6 +155,15 @@ function makeTree(folder: string, divisor: number): void {
     writeFileSync(path, binary ? records(size, noise) : source(size, words, draw));
     const time = 1_760_000_000 + draw(30_000_000);
     utimesSync(path, time, time);
+  }
+}
+
+/** A million empty files in a thousand folders: nothing but names. */
+function makeMillion(folder: string, divisor: number): void {
+  for (let i = 0; i < 1_000_000 / divisor; i++) {
+    const into = join(folder, `folder-${Math.floor(i / 1_000)}`);
+    if (i % 1_000 === 0) mkdirSync(into);
+    closeSync(openSync(join(into, `file-${i}`), "w"));
   }
 }
 

@@ -43,12 +43,22 @@ function table(
       `${Math.min(...wall).toFixed(2)} to ${Math.max(...wall).toFixed(2)}`,
       `${median(ratio).toFixed(2)} x`,
       median(measured.map(({ cpuMs }) => cpuMs / 1000)).toFixed(2),
+      `${median(measured.map(({ cpuMs }, round) => cpuMs / reference[round]!.cpuMs)).toFixed(2)} x`,
       Math.round(median(measured.map(({ peakBytes }) => peakBytes)) / 2 ** 20).toString(),
       ...(stored ? [mb(median(runs.storedBytes))] : []),
     ];
     return `| ${cells.join(" | ")} |`;
   });
-  const heads = [verb, "seconds", "spread", "ratio", "CPU s", "peak MiB", ...(stored ? ["stored MB"] : [])];
+  const heads = [
+    verb,
+    "seconds",
+    "spread",
+    "ratio",
+    "CPU s",
+    "CPU ratio",
+    "peak MiB",
+    ...(stored ? ["stored MB"] : []),
+  ];
   return [`| ${heads.join(" | ")} |`, `| --- |${" ---: |".repeat(heads.length - 1)}`, ...rows, ""].join("\n");
 }
 
