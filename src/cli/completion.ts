@@ -31,6 +31,9 @@ import { sqliteFollowCommand } from "./sqlite_follow.ts";
 import { storeCheckCommand } from "./store_check.ts";
 import { syncCommand } from "./sync.ts";
 import { verifyCommand } from "./verify.ts";
+import { proseBackupCommand } from "../recipes/prose/tasks/backup.ts";
+import { proseRestoreCommand } from "../recipes/prose/tasks/restore.ts";
+import { proseServeCommand } from "../recipes/prose/tasks/serve.ts";
 
 const SHELLS: Readonly<Record<"bash" | "zsh" | "fish", ShellCompletion>> = { bash, zsh, fish };
 
@@ -102,5 +105,6 @@ function everyCommand() {
       sub(storeCheckCommand),
       sub(sqliteFollowCommand),
     ),
+    or(sub(proseBackupCommand), sub(proseRestoreCommand), sub(proseServeCommand)),
   );
 }
