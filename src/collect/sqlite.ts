@@ -11,7 +11,13 @@ import { type CopyFile, copyFile, sweep } from "./sqlite/copies.ts";
 import { entryOf, factOf, judge } from "./sqlite/facts.ts";
 import { perform } from "./sqlite/hand.ts";
 import type { Look, Snapshot } from "./sqlite/job.ts";
-import { checkOptions, refuseDeltaNames, type SqliteOptions, type SqliteSettings } from "./sqlite/options.ts";
+import {
+  ALONE,
+  checkOptions,
+  refuseDeltaNames,
+  type SqliteOptions,
+  type SqliteSettings,
+} from "./sqlite/options.ts";
 import { restore, type StagedDatabase } from "./sqlite/restore.ts";
 import { choose, deltaEntries } from "./sqlite/since.ts";
 import { stoppable } from "./stoppable.ts";
@@ -50,7 +56,7 @@ export function sqlite(
   databases: string | readonly string[] | Readonly<Record<string, string>>,
   options: SqliteOptions = {},
 ): Stage<void, Files> {
-  return sqliteWith(databases, options, {});
+  return make(databases, options, {});
 }
 
 /** What a recipe adds: looks of its own at the databases, both ways. Not part of the public API. */
@@ -65,8 +71,21 @@ export interface SqliteLooks {
   readonly back?: ((staged: readonly StagedDatabase[]) => Promise<void>) | undefined;
 }
 
-/** {@linkcode sqlite} with a recipe's own looks. */
+/** {@linkcode sqlite} with a recipe's own looks, which are at whole databases: what has changed alone is refused. */
 export function sqliteWith(
+  databases: string | readonly string[] | Readonly<Record<string, string>>,
+  options: SqliteOptions,
+  looks: SqliteLooks,
+): Stage<void, Files> {
+  if (options.since !== undefined) {
+    throw new TypeError(
+      "Cannot use since for the databases of a recipe: they are stored whole. Leave it out",
+    );
+  }
+  return make(databases, options, looks);
+}
+
+function make(
   databases: string | readonly string[] | Readonly<Record<string, string>>,
   options: SqliteOptions,
   looks: SqliteLooks,
@@ -96,9 +115,6 @@ export function sqliteWith(
 }
 
 const NAME = "sqlite";
-
-const ALONE =
-  'what has changed in databases (since = "latest") needs a plan of its own. Leave since out, or make a second plan';
 
 /** Key of {@linkcode SqliteStage}'s databases. */
 export const watched: unique symbol = Symbol("watched");

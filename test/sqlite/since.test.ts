@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { backup, collect, prune, restore, retain, store } from "../../mod.ts";
+import { backup, chio, collect, prune, restore, retain, store } from "../../mod.ts";
 import { readAll, sha256, utf8 } from "../../src/bytes.ts";
 import { memoryState } from "../../src/context.ts";
 import { findError, IntegrityError } from "../../src/errors.ts";
@@ -356,6 +356,7 @@ Deno.test("sqlite since: options that make no sense are refused when the stage i
   assert.throws(() => collect.sqlite("a.db", { since: "latest", fullEvery: 0 }), RangeError);
   assert.throws(() => collect.sqlite("a.db", { since: "latest", fullShare: -1 }), RangeError);
   assert.throws(() => collect.sqlite("a.db.delta", { since: "latest" }), TypeError);
+  assert.throws(() => chio.revocations("a.db", { since: "latest" }), /the databases of a recipe/);
   assert.throws(
     () => collect.group({ db: collect.sqlite("a.db", { since: "latest" }) }),
     /group: .*a plan of its own/,

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { concat, sha256, text, utf8 } from "../../bytes.ts";
+import { sha256, text, utf8 } from "../../bytes.ts";
 import type { Shelf, State, U8 } from "../../stage.ts";
 import { HASH_BYTES, type Pages } from "./pages.ts";
 
@@ -58,11 +58,21 @@ export async function recall(state: State, shelf: Shelf, run: string | undefined
 const MAGIC = "holdfast sqlite pages 1\n";
 const DIGEST = 64;
 
+/** One buffer: a gigabyte of database has four mebibytes of digests. */
 function encode({ databases, ...rest }: Memory): U8 {
   const list = databases.map(({ hashes, ...known }) => ({ ...known, bytes: hashes.length }));
-  const head = JSON.stringify({ ...rest, databases: list });
-  const body = concat([utf8(`${head}\n`), ...databases.map(({ hashes }) => hashes)]);
-  return concat([utf8(MAGIC + sha256(body)), body]);
+  const head = utf8(`${JSON.stringify({ ...rest, databases: list })}\n`);
+  const start = MAGIC.length + DIGEST;
+  const size = databases.reduce((sum, { hashes }) => sum + hashes.length, start + head.length);
+  const bytes = new Uint8Array(size);
+  bytes.set(head, start);
+  let at = start + head.length;
+  for (const { hashes } of databases) {
+    bytes.set(hashes, at);
+    at += hashes.length;
+  }
+  bytes.set(utf8(MAGIC + sha256(bytes.subarray(start))));
+  return bytes;
 }
 
 /** Undefined for whatever is not what was written: a power failure may cut a file. */

@@ -93,3 +93,7 @@ export function refuseDeltaNames(roots: readonly Root[]): void {
       `{ "app.db": "${odd.source}" }`,
   );
 }
+
+/** Why increments are no member of a group. */
+export const ALONE: string =
+  'what has changed in databases (since = "latest") needs a plan of its own. Leave since out, or make a second plan';
