@@ -1,7 +1,7 @@
 /** OpenPGP messages beside stock gpg and sq: they read ours, theirs are read here. */
 import { strict as assert } from "node:assert";
 import { readFileSync, writeFileSync } from "node:fs";
-import { encrypt } from "../../mod.ts";
+import { archive, backup, collect, compress, encrypt, pipeline, sign, store, upload } from "../../mod.ts";
 import { bodyOf, readAll } from "../../src/bytes.ts";
 import type { Archive, Sealed, Stage, U8 } from "../../src/stage.ts";
 import { judged, noise, scratch, sh, testContext } from "../support.ts";
@@ -70,6 +70,39 @@ judged("gpg -d and sq decrypt read what openpgp() writes; theirs are read here, 
     assert.deepEqual(await open(other, theirs), bytes);
     const bzip2 = new Uint8Array(sh(`${gpg} ${to} --compress-algo bzip2 -e < clear`, { cwd: dir.path }));
     await assert.rejects(open(own, bzip2), /gpg -d/);
+  } finally {
+    stopAgent(dir.path);
+  }
+});
+
+judged("what a plan with OpenPGP stores opens and verifies with gpg, sq, zstd and tar alone, receipts too", [
+  "gpg",
+  "sq",
+  "zstd",
+  "tar",
+], async () => {
+  using dir = scratch();
+  const gpg = gpgIn(dir.path);
+  try {
+    sh(`${gpg} --passphrase '' --quick-gen-key 'Test <t@example.org>' future-default default never`);
+    sh(`${gpg} --export > own.gpg; ${gpg} --export-secret-keys > own.sec; mkdir src; echo hello > src/a`, {
+      cwd: dir.path,
+    });
+    const certificate = read(dir.join("own.gpg"));
+    const plan = pipeline(collect.files(dir.join("src"))).pipe(archive.tar()).pipe(compress.zstd())
+      .pipe(encrypt.openpgp({ recipients: [certificate] }))
+      .pipe(sign.openpgp({ certificate, secretKey: () => read(dir.join("own.sec")) }))
+      .pipe(upload({ name: "app", to: store.directory(dir.join("store")) }));
+    const { id } = await backup(plan);
+    const cwd = dir.join("store");
+    for (const file of [id, `${id}.receipt.json`]) {
+      sh(`${gpg} --verify ${file}.sig ${file}`, { cwd });
+      sh(`sq verify --signer-cert ../own.gpg --detached ${file}.sig ${file}`, { cwd });
+    }
+    for (const open of [`${gpg} -d ${id}`, `sq decrypt --recipient-key ../own.sec ${id}`]) {
+      const out = sh(`${open} | zstd -q -d | tar -xOf - src/a`, { cwd });
+      assert.equal(new TextDecoder().decode(out), "hello\n", open);
+    }
   } finally {
     stopAgent(dir.path);
   }
