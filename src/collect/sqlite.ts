@@ -9,7 +9,7 @@ import { nameRoots, realRoot } from "./roots.ts";
 import { alone, notesOf, rootsIn } from "./plain.ts";
 import { type CopyFile, copyFile, sweep } from "./sqlite/copies.ts";
 import { entryOf, factOf, judge } from "./sqlite/facts.ts";
-import { perform } from "./sqlite/hand.ts";
+import { take } from "./sqlite/take.ts";
 import type { Look, Snapshot } from "./sqlite/job.ts";
 import {
   ALONE,
@@ -178,31 +178,4 @@ function* wholeEntries(
     yield entry(i);
     copy.close();
   }
-}
-
-async function take(
-  roots: readonly Root[],
-  copies: readonly CopyFile[],
-  { check, timeoutMs, looks }: Settings,
-  context: Context,
-): Promise<Snapshot> {
-  const sources = roots.map(({ source }, i) => ({ path: source, copy: copies[i]!.path }));
-  const stop = new Int32Array(new SharedArrayBuffer(4));
-  const progress = (bytes: number): void => context.progress({ phase: "collect", bytes, entries: 0 });
-  const look = await looks.forward?.();
-  const snapshot = await perform(
-    { kind: "snapshot", sources, check, timeoutMs, look, stop },
-    context.signal,
-    progress,
-  );
-  for (const [i, { pages, pageSize }] of snapshot!.taken.entries()) {
-    if (copies[i]!.size() === pages * pageSize) continue;
-    throw new Error(
-      `Cannot back up "${roots[i]!.source}": its copy has ${
-        copies[i]!.size()
-      } bytes, not ${pages} pages of ${pageSize}. ` +
-        "Something else removes files from the folder of the copies: set spoolDir to a private one",
-    );
-  }
-  return snapshot!;
 }

@@ -77,10 +77,10 @@ Deno.test("follow: nothing is stored while nothing is committed, a failure later
     log: { info: () => {}, warn: (kind, text) => void warned.push(`${kind}: ${text}`) },
     make: async (now) => {
       names.push(Math.floor(now.getTime() / 1000));
-      // The next commit comes behind the next beat.
-      if (++attempts % 2 === 1) setTimeout(() => commit(dir.join("app.db")), 1500);
-      if (attempts === 2) throw new Error("no store today");
+      if (++attempts === 2) throw new Error("no store today");
       await backup(plan, { state, now });
+      // Behind the next beat, which is at most a second away.
+      if (attempts % 2 === 1) setTimeout(() => commit(dir.join("app.db")), 1500);
     },
   });
   assert.deepEqual({ ...result, unchanged: 0 }, { made: 3, unchanged: 0, failed: 1, failure: undefined });
