@@ -208,6 +208,7 @@ function enter(
     stored,
     below: parent ? `${parent.below}${name}/` : "",
     logs: new Set(nodes.filter((node) => node.name.endsWith("-wal")).map((node) => node.name)),
+    // Last: it may empty the list.
     nodes: inTurn(state.excludeCaches ? withoutCache(source, nodes) : nodes),
     rules: parent?.rules
       ? parent.rules.enter(name, texts)
