@@ -1,6 +1,6 @@
 /** The Prose recipe beside a real Prosody, gpg, sq, zstd and tar. */
 import { strict as assert } from "node:assert";
-import { readdirSync, writeFileSync } from "node:fs";
+import { chownSync, readdirSync, writeFileSync } from "node:fs";
 import { backup, restore, store } from "../../mod.ts";
 import { readAll } from "../../src/bytes.ts";
 import { treeOf } from "../collect/extract_support.ts";
