@@ -7,7 +7,7 @@ import { join } from "node:path";
 import type { Context } from "../../stage.ts";
 import { mariadb, type MariadbOptions, query } from "./mariadb.ts";
 import { ask, programIn } from "./programs.ts";
-import { findServer, refill, scratchIn, serve, withoutServer } from "./scratch.ts";
+import { findServer, refill, type Scratch, scratchIn, serve, withoutServer } from "./scratch.ts";
 
 const FAILED = "The drill failed";
 
@@ -23,16 +23,7 @@ export async function drillMariadb(
   if (program === undefined) return withoutServer(name, context);
   await using scratch = await scratchIn(folder, "mysql");
   const { socket: cwd, as } = scratch;
-  const data = ["--no-defaults", `--datadir=${join(scratch.data, "data")}`];
-  const install = kind === "mariadb"
-    ? [
-      programIn(bin, "mariadb-install-db"),
-      ...data,
-      "--auth-root-authentication-method=normal",
-      "--skip-test-db",
-    ]
-    : [program, ...data, "--initialize-insecure"];
-  await ask(FAILED, { argv: install, env: {}, cwd, as }, signal);
+  const data = await newData({ kind, bin }, program, scratch, signal);
   const socket = join(scratch.socket, "s");
   // What the dump holds must not begin to work by itself.
   const quiet = [
@@ -47,17 +38,36 @@ export async function drillMariadb(
   await using _server = await serve(call, () => asked("SELECT 1"), signal);
   await refill(mariadb({ ...own, spoolDir }), folder, context);
   const check = programIn(bin, kind === "mariadb" ? "mariadb-check" : "mysqlcheck");
-  const checked = await ask(
-    FAILED,
-    { argv: [check, "--no-defaults", `--socket=${socket}`, "--user=root", "--all-databases"], env: {} },
-    signal,
-  );
+  // Cron has no locale, and the program would speak latin1.
+  const flags = ["--no-defaults", "--default-character-set=utf8mb4", `--socket=${socket}`, "--user=root"];
+  const checked = await ask(FAILED, { argv: [check, ...flags, "--all-databases"], env: {} }, signal);
   refuseDamage(checked);
   const [server, tables] = await asked(
     "SELECT VERSION() UNION ALL SELECT COUNT(*) FROM information_schema.tables WHERE table_type = 'BASE TABLE' AND " +
       "table_schema NOT IN ('mysql', 'sys', 'information_schema', 'performance_schema')",
   );
   return { server, tables: Number(tables) };
+}
+
+/** Makes the data folder of a new server; gives the flags that name it. */
+async function newData(
+  { kind, bin }: Pick<MariadbOptions, "kind" | "bin">,
+  program: string,
+  scratch: Scratch,
+  signal: AbortSignal,
+): Promise<readonly string[]> {
+  // Some systems have MariaDB under MySQL's names, which has no "--initialize" and goes by a program of its own.
+  const version = await ask(FAILED, { argv: [program, "--no-defaults", "--version"], env: {} }, signal);
+  const isMariadb = /mariadb/i.test(version);
+  // Its log need not be as long as that of a server that works.
+  const log = isMariadb ? ["--innodb-log-file-size=16M"] : [];
+  const data = ["--no-defaults", `--datadir=${join(scratch.data, "data")}`, ...log];
+  const installer = kind === "mariadb" ? "mariadb-install-db" : "mysql_install_db";
+  const install = isMariadb
+    ? [programIn(bin, installer), ...data, "--auth-root-authentication-method=normal", "--skip-test-db"]
+    : [program, ...data, "--initialize-insecure"];
+  await ask(FAILED, { argv: install, env: {}, cwd: scratch.socket, as: scratch.as }, signal);
+  return data;
 }
 
 /** Throws for what the checking program says of damage: it ends well whatever it finds. */

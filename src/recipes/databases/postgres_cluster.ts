@@ -9,7 +9,6 @@ import { readTar } from "../../archive/read.ts";
 import { start } from "../../child.ts";
 import { untilAborted } from "../../collect/command.ts";
 import { stoppable } from "../../collect/stoppable.ts";
-import { messageOf } from "../../errors.ts";
 import type { Context, Entry, FactSheet, Files, Stage, U8 } from "../../stage.ts";
 import { clusterBack } from "./postgres_cluster_back.ts";
 import { drillCluster } from "./postgres_cluster_drill.ts";
@@ -158,7 +157,5 @@ function refusal(program: string, failure: string, cause: unknown): Error {
   const tablespaces = /single tablespace/.test(failure)
     ? ". The server has tablespaces of its own: dump it with collect = { postgres = ... }"
     : "";
-  return new Error(`${FAILED}: "${program}" ${failure}${tablespaces}. Nothing was stored`, {
-    cause: cause === undefined ? undefined : messageOf(cause),
-  });
+  return new Error(`${FAILED}: "${program}" ${failure}${tablespaces}. Nothing was stored`, { cause });
 }
