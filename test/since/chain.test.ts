@@ -111,6 +111,27 @@ Deno.test("a root that sorts behind the list of what is gone comes back, also fr
   }
 });
 
+Deno.test("a service that stands still is stored by what has changed too", async () => {
+  using at = scene();
+  const service = { name: "mine", stop: () => {}, start: () => {} };
+  const files = collect.files({ app: at.src }, { since: "latest", indexDir: at.index, ...LONG });
+  const plan = pipeline(collect.stopped(service, files, { journalDir: at.join("journal") }))
+    .pipe(archive.tar())
+    .pipe(compress.zstd())
+    .pipe(encrypt.plaintext())
+    .pipe(upload({ name: "app", to: store.directory(at.join("store")) }));
+  fs.writeFileSync(`${at.src}/kept`, "x");
+  fs.writeFileSync(`${at.src}/large`, new Uint8Array(3_000_000).fill(7));
+  await backup(plan, { now: new Date(Date.UTC(2026, 10, 20, 3)) });
+  fs.writeFileSync(`${at.src}/changed`, "x");
+  const { receipt } = await backup(plan, { now: new Date(Date.UTC(2026, 10, 20, 4)) });
+  assert.notEqual(receipt.contents.base, null);
+  assert.ok(receipt.contents.bytes < 1000);
+  await restore(plan, { into: at.join("out") });
+  assert.deepEqual(shape(at.join("out/app")), shape(at.src));
+  assert.throws(() => collect.group({ one: collect.stopped(service, files) }), /part of a group/);
+});
+
 Deno.test("a dry run lists the tree, not the list of what is gone", async () => {
   using at = scene();
   await three(at);
