@@ -66,7 +66,6 @@ export const sqliteFollowCommand: Command = command({
   examples: [
     "deno task sqlite:follow /srv/app/data.db --every 10s --to /mnt/disk/backups",
     "deno task sqlite:follow --config /etc/holdfast/backup.toml --plan db --every 30s",
-    "deno task restore --at 2026-11-20T12:30:00Z --from /mnt/disk/backups --into ./before-the-mistake",
   ],
   parser,
   run,

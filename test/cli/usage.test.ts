@@ -17,6 +17,7 @@ import { proveCommand } from "../../src/cli/prove.ts";
 import { pruneCommand } from "../../src/cli/prune.ts";
 import { reportCommand } from "../../src/cli/report.ts";
 import { restoreCommand } from "../../src/cli/restore.ts";
+import { sqliteFollowCommand } from "../../src/cli/sqlite_follow.ts";
 import { syncCommand } from "../../src/cli/sync.ts";
 import { verifyCommand } from "../../src/cli/verify.ts";
 import { scratch } from "../support.ts";
@@ -40,6 +41,7 @@ const COMMANDS: readonly Command[] = [
   keygenCommand,
   configCommand,
   completionCommand,
+  sqliteFollowCommand,
 ];
 
 const TABLE: readonly (readonly [task: string, args: readonly string[], code: number, err: RegExp])[] = [
@@ -130,7 +132,11 @@ for (const [task, args, code, err] of TABLE) {
 for (const definition of COMMANDS) {
   Deno.test(`${definition.name} --help goes to standard output, with examples that parse`, async () => {
     using dir = scratch();
-    const { code, out, err } = await run({ home: dir.path, cwd: dir.path }, definition.name, ["--help"]);
+    const { code, out, err } = await run(
+      { home: dir.path, cwd: dir.path },
+      definition.name.replace(":", "_"),
+      ["--help"],
+    );
     assert.deepEqual([code, err], [0, ""]);
     assert.ok(out.startsWith(definition.brief.slice(0, 60)), out);
     assert.ok(definition.examples.length >= 2 && out.includes("Exit codes: 0 complete"));
