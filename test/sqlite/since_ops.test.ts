@@ -1,6 +1,6 @@
 /** Increments of databases under all that is done with backups: verify, drill, copy, dry runs, parts, in place. */
 import { strict as assert } from "node:assert";
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { DatabaseSync } from "node:sqlite";
 import { backup, cat, collect, drill, restore, store, verify } from "../../mod.ts";
 import { memoryState } from "../../src/context.ts";
@@ -43,6 +43,12 @@ Deno.test("sqlite since: verified, drilled, restored in part, as a dry run and i
     report: (path, action) => void seen.push(`${action} ${path}`),
   });
   assert.deepEqual(seen, ["create a.db", "create b.db"]);
+  // What stands there stays, the other one comes back.
+  mkdirSync(dir.join("some"));
+  writeFileSync(dir.join("some/a.db"), "mine");
+  const { skipped } = await restore(plan, { ...run, into: dir.join("some"), conflict: "skip" });
+  assert.deepEqual([skipped, readFileSync(dir.join("some/a.db"), "utf8")], [1, "mine"]);
+  assert.equal(stateOf(dir.join("some/b.db")).seq, 500);
   await assert.rejects(
     cat(plan, { ...run, path: "a.db" }),
     /Cannot find "a\.db" in .*restore --only` puts one together/,
