@@ -103,6 +103,7 @@ export function sealedFile(what: string, dir: string, ahead: number): SealedFile
     } catch (cause) {
       throw writeError(what, dir, cause);
     }
+    sealed.buffer.transfer(0); // frees it now: it does not wait for the collector
   }
 
   async function unseal(index: number, length: number): Promise<U8> {

@@ -14,7 +14,7 @@ import { BLOCK, checkFolder, type SealedFile, sealedFile } from "./sealed_file.t
 export const SPOOL_MEMORY: number = 4 * 1024 * 1024;
 
 /** Blocks that are read and opened before they are asked for. */
-const READ_AHEAD = 3;
+const READ_AHEAD = 1;
 
 /** A place for bytes of unknown number. Written first, then read any number of times, then closed. */
 export interface Spool {

@@ -70,7 +70,7 @@ interface Parts {
 
 const CONFIG_LIMIT = 64 * 1024 * 1024;
 /** Blocks of the spool that are sealed beside this thread. */
-const SEALED_BESIDE = 4;
+const SEALED_BESIDE = 2;
 
 /**
  * Takes in the wanted streams. Resolves only when the entries have ended soundly, and every stream is whole: both files, the

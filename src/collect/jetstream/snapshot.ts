@@ -41,7 +41,7 @@ export interface Snapshot extends SnapshotShape {
 /** The most that a server sends at once: twice as fast as the 128 KiB that others ask for. A message may have no more than `max_payload`. */
 const CHUNK = 1024 * 1024;
 /** Blocks of the spool that are sealed beside this thread, which has acknowledgements to send. */
-const SEALED_BESIDE = 4;
+const SEALED_BESIDE = 2;
 /** A cluster elects within seconds, or cannot. */
 const LEADER_MS = 20_000;
 /** A server that checks or flushes first answers late. */
