@@ -4,7 +4,7 @@ import { archive, collect, encrypt, pipeline, prune, sign, store, upload } from 
 import { simulate } from "../../src/testing/mod.ts";
 import { scratch } from "../support.ts";
 
-const LIVES = Deno.env.get("HOLDFAST_SOAK") ? 500 : 25;
+const LIVES = Deno.env.get("HOLDFAST_SOAK") ? 500 : 12;
 
 Deno.test(`${LIVES} lives of a plan that stores what has changed: no backup lost, none without its base`, async () => {
   using dir = scratch();
