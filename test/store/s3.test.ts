@@ -16,7 +16,16 @@ import type { Bytes, U8 } from "../../src/stage.ts";
 import { backup, prune } from "../../mod.ts";
 import { planOf, treeScratch } from "../engine/support.ts";
 import { hasTool, inChunks, judged, noise, sh } from "../support.ts";
-import { clientOf, relay, type Server, startServer, storeOn, toolPath, uniqueName } from "./s3_server.ts";
+import {
+  clientOf,
+  relay,
+  relayAgain,
+  type Server,
+  startServer,
+  storeOn,
+  toolPath,
+  uniqueName,
+} from "./s3_server.ts";
 
 const MIB = 1024 * 1024;
 const minio = toolPath("minio");
@@ -139,7 +148,7 @@ onServer(
       if (at !== 12 * MIB && at !== 25 * MIB) return;
       cuts++;
       await line.cut();
-      line = relay(server.port, port);
+      line = await relayAgain(server.port, port);
     };
     const { body, digest } = long(size);
     let at = 0;

@@ -142,6 +142,18 @@ export function clientOf(server: Pick<Server, "endpoint">, credentials: typeof K
   return new S3Client({ endpoint: server.endpoint, region: "us-east-1", forcePathStyle: true, credentials });
 }
 
+/** A relay where one was before. Meanwhile a connection of somebody else may have got the port: until it has gone. */
+export async function relayAgain(port: number, at: number): Promise<ReturnType<typeof relay>> {
+  for (let left = 300;; left--) {
+    try {
+      return relay(port, at);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AddrInUse) || left === 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
 /** Passes connections on to a server, until it is cut. */
 export function relay(
   port: number,

@@ -11,7 +11,7 @@ import type { SftpOptions } from "../../src/store/sftp.ts";
 import type { Store } from "../../src/stage.ts";
 import { bytesOf, keysOf } from "../contract/store.ts";
 import { judged, noise } from "../support.ts";
-import { relay } from "./s3_server.ts";
+import { relay, relayAgain } from "./s3_server.ts";
 import { folderOn, type SftpServer, SSHD, startSshd, storeOn } from "./sftp_server.ts";
 
 interface Scene {
@@ -105,7 +105,7 @@ test("sftp() goes on reading where the connection broke, and never mixes two obj
       await store().put("app", noise(12 * MIB, 4));
       utimesSync(join(folder, "app"), mtime!, mtime!); // as within one second
     }
-    const second = relay(server.port, port);
+    const second = await relayAgain(server.port, port);
     try {
       const rest = async (): Promise<void> => {
         for (let next = await reader.read(); !next.done; next = await reader.read()) chunks.push(next.value);

@@ -33,14 +33,16 @@ export async function reserveWal(
   const argv = [programIn(server.bin, "psql"), ...flags, "--dbname=dbname=postgres replication=true"];
   const child = start({ argv, cwd: undefined, env: await postgresEnv(server), use: "both", signal });
   const writer = child.stdin!.getWriter();
+  const reader = child.stdout!.getReader();
   const dispose = async (): Promise<void> => {
     await writer.close().catch(() => {}); // it may have ended by itself
+    await reader.cancel().catch(() => {});
     await child.stop();
   };
   try {
     // One that has ended says why itself.
     await writer.write(utf8(`${questions(`holdfast_${run.toLowerCase()}`).join(";\n")};\n`)).catch(() => {});
-    const [version, segment, mode, slot] = await answers(child.stdout!, 4);
+    const [version, segment, mode, slot] = await answers(reader, 4);
     if (slot === undefined) {
       const failure = await child.end();
       signal.throwIfAborted();
@@ -75,8 +77,10 @@ function questions(slot: string): readonly string[] {
 }
 
 /** The first lines that come; fewer where the program ends. The stream stays open: what it still says is nothing. */
-async function answers(stream: ReadableStream<Uint8Array>, count: number): Promise<readonly string[]> {
-  const reader = stream.getReader();
+async function answers(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  count: number,
+): Promise<readonly string[]> {
   const decoder = new TextDecoder();
   let said = "";
   for (;;) {
