@@ -50,6 +50,11 @@ export interface RawHeader {
   readonly mtime: number;
 }
 
+/** What a content of `size` bytes takes, padded. */
+export function padded(size: number): number {
+  return Math.ceil(size / UNIT) * UNIT;
+}
+
 /** Largest numbers that ustar's octal fields hold. */
 export const MAX_ID = 0o7777777;
 /** Largest size and time that ustar's octal fields hold: 8 GiB - 1. */
@@ -140,11 +145,11 @@ export function readHeader(block: Uint8Array, where: string): RawHeader {
     target: cstring(block, 157, 100),
     uname: known ? cstring(block, 265, 32) : empty,
     gname: known ? cstring(block, 297, 32) : empty,
-    mode: number(block, 100, 8, "mode", where),
-    uid: number(block, 108, 8, "uid", where),
-    gid: number(block, 116, 8, "gid", where),
-    size: number(block, 124, 12, "size", where),
-    mtime: number(block, 136, 12, "mtime", where),
+    mode: readNumber(block, 100, 8, "mode", where),
+    uid: readNumber(block, 108, 8, "uid", where),
+    gid: readNumber(block, 116, 8, "gid", where),
+    size: readNumber(block, 124, 12, "size", where),
+    mtime: readNumber(block, 136, 12, "mtime", where),
   };
 }
 
@@ -157,7 +162,7 @@ function checkSum(block: Uint8Array, where: string): void {
     unsigned += byte;
     high += byte >> 7;
   }
-  const stored = number(block, 148, 8, "checksum", where);
+  const stored = readNumber(block, 148, 8, "checksum", where);
   // Some old programs summed signed bytes.
   if (stored !== unsigned && stored !== unsigned - 256 * high) {
     throw new IntegrityError(
@@ -174,7 +179,13 @@ function cstring(block: Uint8Array, at: number, size: number): Uint8Array {
 }
 
 /** Octal digits after spaces, ended by space, NUL or the field's edge; or GNU base-256 when the first bit is set. */
-function number(block: Uint8Array, at: number, size: number, field: string, where: string): number {
+export function readNumber(
+  block: Uint8Array,
+  at: number,
+  size: number,
+  field: string,
+  where: string,
+): number {
   const value = block[at]! & 0x80 ? base256(block, at, size) : fromOctal(block, at, size);
   if (value === undefined || !Number.isSafeInteger(value)) {
     throw new IntegrityError(

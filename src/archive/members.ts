@@ -8,6 +8,7 @@ import type { EntryKind } from "../stage.ts";
 import { MAX_LONG, type RawHeader } from "./header.ts";
 import { decodeNumber, decodeTime, type PaxRecords } from "./pax.ts";
 import { quote } from "./path.ts";
+import { isSparse } from "./sparse.ts";
 
 /** What came before a member's header and applies to it. */
 export interface Extras {
@@ -33,6 +34,8 @@ export interface Member {
   readonly gname: string;
   readonly bytes: number;
   readonly target?: string;
+  /** There for a file of which only a part is stored: `bytes` of it. */
+  readonly sparse?: true;
 }
 
 const KINDS: Readonly<Record<string, EntryKind>> = {
@@ -43,13 +46,13 @@ const KINDS: Readonly<Record<string, EntryKind>> = {
   "1": "hardlink",
   "2": "symlink",
   "5": "directory",
+  "S": "file",
 };
 
 const REFUSED: Readonly<Record<string, string>> = {
   "3": "a character device",
   "4": "a block device",
   "6": "a named pipe",
-  "S": "a sparse file",
   "M": "the continuation of a file from another volume",
   "D": "a folder of a GNU incremental archive",
 };
@@ -61,9 +64,9 @@ const slash = Uint8Array.of(0x2f);
 /** Joins a header with its extras. Throws {@linkcode IntegrityError}; paths and link texts stay as hostile as they are. */
 export function resolve(header: RawHeader, extras: Extras, number: number, pathBytes: number): Member {
   const get = (key: string): Uint8Array | undefined => record(extras, key);
-  const rawPath = get("path") ?? extras.longPath ?? joined(header);
+  const rawPath = get("GNU.sparse.name") ?? get("path") ?? extras.longPath ?? joined(header);
   const shown = (): string => `entry ${number} (${quote(lossy.decode(rawPath))})`;
-  refuseSparse(extras, shown);
+  const sparse = isSparse(header, extras.local, shown);
   const refused = header.type in KINDS
     ? undefined
     : REFUSED[header.type] ?? `of the unknown type ${quote(header.type)}`;
@@ -84,6 +87,9 @@ export function resolve(header: RawHeader, extras: Extras, number: number, pathB
       `Cannot read ${shown()}: it is a ${kind} with a length, which tar programs read in different ways`,
     );
   }
+  if (sparse && kind !== "file") {
+    throw new IntegrityError(`Cannot read ${shown()}: it is a sparse ${kind}, which is nothing`);
+  }
   const target = linked ? name(rawTarget, "link target", shown, pathBytes) : undefined;
   if (target === "") throw new IntegrityError(`Cannot read ${shown()}: it is a ${kind} without a target`);
   return {
@@ -97,6 +103,7 @@ export function resolve(header: RawHeader, extras: Extras, number: number, pathB
     gname: name(get("gname") ?? header.gname, "group", shown, pathBytes),
     bytes,
     ...(target === undefined ? {} : { target: kind === "hardlink" ? trimmed(target) : target }),
+    ...(sparse ? { sparse } : {}),
   };
 }
 
@@ -113,22 +120,6 @@ function joined({ prefix, name }: RawHeader): Uint8Array {
   all.set(slash, prefix.length);
   all.set(name, prefix.length + 1);
   return all;
-}
-
-function refuseSparse(extras: Extras, shown: () => string): void {
-  for (const key of extras.local?.keys() ?? []) {
-    if (partial(key)) {
-      throw new IntegrityError(
-        `Cannot read ${shown()}: it is sparse or in parts ("${key}"), which is not supported. Extract the archive with tar`,
-      );
-    }
-  }
-}
-
-/** Whether a PAX key says that the content is not simply the file's bytes. */
-export function partial(key: string): boolean {
-  return key.startsWith("GNU.sparse.") || key === "SCHILY.realsize" ||
-    /^GNU\.volume\.(?:filename|size|offset)$/.test(key);
 }
 
 function name(raw: Uint8Array, what: string, shown: () => string, most: number): string {

@@ -27,9 +27,14 @@ export function encodePax(records: readonly (readonly [string, string])[]): U8 {
   );
 }
 
-/** The records of an extended header; of two with one key the later stands. Throws {@linkcode IntegrityError}. */
+/** Between the values of a key that comes many times: those of a sparse map (GNU tar's PAX 0.0). */
+export const REPEATED = "\n";
+const REPEATS: readonly string[] = ["GNU.sparse.offset", "GNU.sparse.numbytes"];
+
+/** The records of an extended header; of two with one key the later stands, but for sparse maps. Throws {@linkcode IntegrityError}. */
 export function decodePax(bytes: Uint8Array, where: string): PaxRecords {
   const records: PaxRecords = new Map();
+  const repeated = new Map<string, string[]>();
   for (let at = 0; at < bytes.length;) {
     const space = bytes.indexOf(0x20, at);
     const digits = space < 0 || space - at > 7 ? "" : String.fromCharCode(...bytes.subarray(at, space));
@@ -41,13 +46,22 @@ export function decodePax(bytes: Uint8Array, where: string): PaxRecords {
         `Cannot read ${where}: its PAX records are malformed. The archive is damaged or was made by a faulty program`,
       );
     }
-    records.set(decodeKey(bytes.subarray(space + 1, equals), where), bytes.subarray(equals + 1, end - 1));
+    const key = decodeKey(bytes.subarray(space + 1, equals), where);
+    const value = bytes.subarray(equals + 1, end - 1);
+    if (REPEATS.includes(key)) {
+      const values = repeated.get(key) ?? [];
+      values.push(lossy.decode(value).replaceAll(REPEATED, "?"));
+      repeated.set(key, values);
+    }
+    records.set(key, value);
     at = end;
   }
+  for (const [key, values] of repeated) records.set(key, utf8(values.join(REPEATED)));
   return records;
 }
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const lossy = new TextDecoder();
 
 function decodeKey(bytes: Uint8Array, where: string): string {
   try {

@@ -7,22 +7,21 @@ import { withViews } from "../blocks.ts";
 import { label, labelled, toBytes } from "../bytes.ts";
 import { IntegrityError } from "../errors.ts";
 import type { Bytes, Entry, Limits, U8 } from "../stage.ts";
-import { readHeader, UNIT } from "./header.ts";
-import { type Extras, type Member, partial, resolve } from "./members.ts";
-import { decodePax, EXTRA_LIMIT, type PaxRecords } from "./pax.ts";
+import { EXTRA_TYPES, takeExtra } from "./extras.ts";
+import { padded, readHeader, UNIT } from "./header.ts";
+import { holeGuard, type HoleLimits, unfold, unfolded } from "./holes.ts";
+import { type Extras, type Member, resolve } from "./members.ts";
 import { quote } from "./path.ts";
 import { type Source, sourceOf } from "./source.ts";
+import { readSparse, type Sparse } from "./sparse.ts";
 
 /** Files up to this length come as bytes, longer ones as a stream: 1 MiB. */
 export const SMALL: number = 1024 * 1024;
 
-const EXTRA_TYPES = "xgLK";
-/** What of a global header is kept: the rest has no bearing on an entry, and its size no bound. */
-const GLOBAL_KEYS: readonly string[] = ["mtime", "uid", "gid", "uname", "gname"];
-
 /** A streamed file under way. */
 interface Content {
   readonly path: string;
+  /** Stored bytes that have not been read. */
   left: number;
   /** The iteration has not moved on. */
   live: boolean;
@@ -30,16 +29,17 @@ interface Content {
 }
 
 /**
- * The entries of a tar archive. Ends only after two zero blocks and the stream's end have been seen. Throws
+ * The entries of a tar archive, sparse files as they read. Ends only after two zero blocks and the stream's end have been seen. Throws
  * {@linkcode IntegrityError} on anything damaged, cut, oversized or not supported. Paths are not checked: `../x` and `/x` come as
  * they are. Extended attributes are passed over.
  */
 export async function* readTar(
   bytes: Bytes,
-  limits: Pick<Limits, "entries" | "pathBytes">,
+  limits: Pick<Limits, "entries" | "pathBytes"> & HoleLimits,
 ): AsyncGenerator<Entry, void, undefined> {
   const source = sourceOf(bytes);
   const extras: Extras = { global: new Map() };
+  const guard = holeGuard(limits);
   let count = 0;
   let begun = false;
   try {
@@ -61,9 +61,16 @@ export async function* readTar(
         );
       }
       const member = resolve(header, extras, count, limits.pathBytes);
+      const { local } = extras;
       extras.local = extras.longPath = extras.longTarget = undefined;
+      guard.read(member.bytes);
       if (member.kind === "directory" && member.path === ".") continue;
-      if (member.kind !== "file") yield member;
+      if (member.sparse) {
+        const shown = `entry ${count} (${quote(member.path)})`;
+        const sparse = await readSparse(source, block, member.bytes, local, shown);
+        guard.unfold(sparse, shown);
+        yield* hollow(source, member, sparse);
+      } else if (member.kind !== "file") yield member;
       else if (member.bytes <= SMALL) {
         yield { ...member, body: atHand(source, member) ?? await small(source, member) };
       } else yield* large(source, member);
@@ -79,10 +86,32 @@ function atHand(source: Source, { bytes }: Member): U8 | undefined {
   return source.now(padded(bytes))?.slice(0, bytes);
 }
 
-async function small(source: Source, { path, bytes }: Member): Promise<U8> {
+async function small(source: Source, { path, bytes }: Pick<Member, "path" | "bytes">): Promise<U8> {
   const all = await source.exactly(padded(bytes));
   if (all.length < padded(bytes)) throw endsInside(path);
   return all.slice(0, bytes);
+}
+
+/** A sparse file, of which only a part is stored. */
+async function* hollow(
+  source: Source,
+  { sparse: _, ...member }: Member,
+  sparse: Sparse,
+): AsyncGenerator<Entry, void, undefined> {
+  const { path } = member;
+  const { bytes, stored } = sparse;
+  if (bytes <= SMALL) {
+    yield { ...member, bytes, body: unfolded(sparse, await small(source, { path, bytes: stored })) };
+    return;
+  }
+  const content: Content = { path, left: stored, live: true, opened: false };
+  const next = (most: number): Promise<U8 | undefined> => take(content, source.piece, most);
+  const body = (): Bytes => {
+    claim(content);
+    return label("tar", toBytes(() => unfold(sparse, next)));
+  };
+  yield { ...member, bytes, body };
+  await close(source, content, stored);
 }
 
 async function* large(source: Source, member: Member): AsyncGenerator<Entry, void, undefined> {
@@ -97,8 +126,13 @@ async function* large(source: Source, member: Member): AsyncGenerator<Entry, voi
     }
   };
   yield { ...member, body: withViews(() => open(source, content), next) };
+  await close(source, content, bytes);
+}
+
+/** Moves on to the next header. */
+async function close(source: Source, content: Content, bytes: number): Promise<void> {
   content.live = false;
-  if (await source.skip(content.left + padded(bytes) - bytes) > 0) throw endsInside(path);
+  if (await source.skip(content.left + padded(bytes) - bytes) > 0) throw endsInside(content.path);
 }
 
 function claim(content: Content): void {
@@ -121,74 +155,15 @@ async function* readContent(source: Source, content: Content): AsyncGenerator<U8
   for (let piece: U8 | undefined; (piece = await take(content, source.piece));) yield piece;
 }
 
-async function take(content: Content, how: Source["piece"]): Promise<U8 | undefined> {
+async function take(content: Content, how: Source["piece"], most = SMALL): Promise<U8 | undefined> {
   if (content.left === 0) return undefined;
   if (!content.live) {
     throw new Error(`Cannot read on in ${quote(content.path)}: the next entry has been asked for`);
   }
-  const piece = await how(Math.min(content.left, SMALL));
+  const piece = await how(Math.min(content.left, most));
   if (!piece) throw endsInside(content.path);
   content.left -= piece.length;
   return piece;
-}
-
-/** Keeps what an `x`, `g`, `L` or `K` member says. */
-async function takeExtra(
-  source: Source,
-  { type, size }: { readonly type: string; readonly size: number },
-  extras: Extras,
-  number: number,
-): Promise<void> {
-  const where = `the extended header (${type}) of entry ${number}`;
-  if (size < 0 || size > EXTRA_LIMIT) {
-    throw new IntegrityError(`Cannot read ${where}: it has ${size} bytes, the limit is ${EXTRA_LIMIT}`);
-  }
-  const all = source.now(padded(size)) ?? await source.exactly(padded(size));
-  if (all.length < padded(size)) {
-    throw new IntegrityError(`Cannot read ${where}: the archive ends inside it. It is cut`);
-  }
-  const data = all.slice(0, size);
-  if (type === "g") setGlobal(extras.global, decodePax(data, where), where);
-  else if (type === "x") extras.local = once(extras.local, charset(decodePax(data, where), where), where);
-  else if (type === "L") extras.longPath = once(extras.longPath, cstring(data), where);
-  else extras.longTarget = once(extras.longTarget, cstring(data), where);
-}
-
-function once<T>(before: T | undefined, value: T, where: string): T {
-  if (before !== undefined) {
-    throw new IntegrityError(
-      `Cannot read ${where}: there are two of them, which tar programs read in different ways`,
-    );
-  }
-  return value;
-}
-
-/** Names, lengths and sparse maps for every later member: programs read them in different ways. */
-function setGlobal(global: PaxRecords, records: PaxRecords, where: string): void {
-  for (const [key, value] of charset(records, where)) {
-    if (key === "path" || key === "linkpath" || key === "size" || partial(key)) {
-      throw new IntegrityError(
-        `Cannot read ${where}: it sets "${key}" for all entries, which is not supported`,
-      );
-    }
-    if (GLOBAL_KEYS.includes(key)) global.set(key, value);
-  }
-}
-
-/** Names are UTF-8, or raw bytes that are checked to be UTF-8 later. */
-function charset(records: PaxRecords, where: string): PaxRecords {
-  const value = records.get("hdrcharset");
-  const named = value && new TextDecoder().decode(value);
-  if (named && named !== "BINARY" && named !== "ISO-IR 10646 2000 UTF-8") {
-    throw new IntegrityError(`Cannot read ${where}: its names are in ${quote(named)}, not in UTF-8`);
-  }
-  return records;
-}
-
-/** GNU long names end in a NUL. */
-function cstring(data: U8): U8 {
-  const end = data.indexOf(0);
-  return end < 0 ? data : data.subarray(0, end);
 }
 
 /** The second zero block, then nothing but zeros; read to the end, so that digests further down are checked. */
@@ -212,10 +187,6 @@ async function readEnd(source: Source, extras: Extras, count: number): Promise<v
 function isZero(bytes: U8): boolean {
   for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
   return true;
-}
-
-function padded(size: number): number {
-  return Math.ceil(size / UNIT) * UNIT;
 }
 
 function endsEarly(count: number, begun: boolean): IntegrityError {

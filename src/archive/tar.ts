@@ -40,9 +40,9 @@ export interface TarOptions {
 /**
  * Archives entries as tar: ustar with PAX headers for long or non-ASCII names, files from 8 GiB, and times that are not whole
  * seconds (POSIX.1-2017 `pax`), closed by two zero blocks. Makes an index with a digest per file on the way. Run throws when a
- * file does not give exactly its length, or a path comes twice. Undo reads ustar, PAX, GNU and V7 archives and throws
- * {@linkcode IntegrityError} on what is cut, damaged or cannot be restored faithfully (sparse files, devices, pipes, further
- * volumes, names that are not UTF-8). Extended attributes are passed over. Throws TypeError or RangeError for wrong options.
+ * file does not give exactly its length, or a path comes twice. Undo reads ustar, PAX, GNU and V7 archives, sparse files of GNU tar
+ * with zeros for their holes, and throws {@linkcode IntegrityError} on what is cut, damaged or cannot be restored faithfully
+ * (devices, pipes, further volumes, names that are not UTF-8). Extended attributes are passed over. Throws TypeError or RangeError for wrong options.
  */
 export function tar(options: TarOptions = {}): Stage<Files, Archive> {
   const { deterministic = false, mtimeMs } = options;

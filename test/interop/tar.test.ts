@@ -291,27 +291,6 @@ judged("tar() undo reads nanoseconds, rounded down, before 1970 too", ["tar"], a
   }
 });
 
-judged("tar() undo refuses what GNU tar and bsdtar store sparse, and reads the same file stored plain", [
-  "tar",
-  "bsdtar",
-], async () => {
-  using dir = scratch();
-  sh("truncate -s 5M x; echo tail >> x", { cwd: dir.path });
-  const sparse = [
-    "tar --format=gnu -S -c x",
-    "tar --format=posix -S -c x",
-    "tar --format=posix -S --sparse-version=0.1 -c x",
-    "tar --format=posix -S --sparse-version=0.0 -c x",
-  ];
-  for (const command of sparse) {
-    await assert.rejects(unpack(sh(command, { cwd: dir.path })), /sparse/, command);
-  }
-  for (const command of ["tar -c x", "bsdtar --no-read-sparse -c x"]) {
-    const [read] = await unpack(sh(command, { cwd: dir.path }));
-    assert.equal(read?.bytes, 5 * 2 ** 20 + 5);
-  }
-});
-
 judged("tar() undo refuses devices, pipes, incremental folders and volumes by name", ["tar"], async () => {
   using dir = scratch();
   sh("mkdir d; echo hello > d/f; mkfifo pipe; head -c 40000 /dev/urandom > long", { cwd: dir.path });

@@ -47,7 +47,7 @@ function makeOld(it: Pod, gpg: string, how: { readonly seal: boolean; readonly s
   sh(
     `rm -f old.tar; tar --format=gnu -c -f old.tar --mode=0 --mtime=@0 metadata.json
      tar --format=gnu -r -f old.tar -C api prose-pod-api-data
-     tar --format=gnu -r -h -f old.tar -C live prose-pod-server-data prosody-data prose-config prosody-config
+     tar --format=gnu -S -r -h -f old.tar -C live prose-pod-server-data prosody-data prose-config prosody-config
      zstd -q -3 --no-check -c old.tar ${
       how.seal ? `| ${gpg} --compress-algo none --trust-model always -r test@example.org -e` : ""
     } > old/${id}
@@ -75,6 +75,8 @@ judged("Prose 0.5's backups are restored under the plan's own policy, and refuse
     const { paths, service } = it;
     const podApi = async (tar: ReadableStream): Promise<void> => void await new Response(tar).arrayBuffer();
     const base: prose.ProsePlanOptions = { service, paths, to, podApi, journalDir: it.dir.join("journal") };
+    // Prose 0.5 stores what has holes without them.
+    sh("truncate -s 3M hollow; echo end >> hollow", { cwd: it.paths["prosody-data"] });
     const content = treeOf(it.dir.join("live"), false);
     const restored = async (more: Partial<prose.ProsePlanOptions>, id: string): Promise<void> => {
       writeFileSync(`${it.paths["prosody-data"]}/stale`, "not in the backup");
