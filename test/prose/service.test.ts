@@ -55,8 +55,11 @@ async function serve(
     service,
     sent,
     warnings,
-    ask: (method, path, { headers, ...init } = {}) =>
-      fetch(url + path, { method, ...init, headers: { authorization: `Bearer ${TOKEN}`, ...headers } }),
+    ask: async (method, path, { headers, ...init } = {}) => {
+      const all = { authorization: `Bearer ${TOKEN}`, ...headers };
+      const answer = await fetch(url + path, { method, ...init, headers: all });
+      return new Response(await answer.bytes(), answer); // read to its end, whether the test looks at it or not
+    },
     [Symbol.asyncDispose]: async () => {
       await service.close();
       await server.shutdown();
