@@ -1,7 +1,8 @@
 /**
  * `deno run -A test/bench/jetstream.ts [RUNS] [DIVISOR]`: Holdfast and the `nats` command in turn over a stream of 1 GB, over 2,000 small
  * streams, and over both in one run; a Markdown table on standard output. The `nats` command writes plain files; Holdfast goes through
- * tar, zstd and age, hashes, writes index and receipt, and syncs to the disk. Everything lies in `.bench/nats` of the checkout.
+ * tar, zstd and age, hashes, writes index and receipt, and syncs to the disk. The third does with stock tools what leads to the same:
+ * the `nats` command, then tar, zstd and age over its files. Everything lies in `.bench/nats` of the checkout.
  */
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
@@ -46,7 +47,10 @@ async function fillSmall(nc: NatsConnection): Promise<void> {
   }
 }
 
-/** Rounds of both, each beginning with the other one. */
+const NAMES = ["Holdfast", "nats", "nats, tar, zstd, age"] as const;
+type Name = typeof NAMES[number];
+
+/** Rounds of all three, each beginning with the next one. */
 async function compare(what: string, url: string, nats: string): Promise<string> {
   const recipient = execFileSync("age-keygen", ["-y", join(ROOT, "identity.txt")], { encoding: "utf8" })
     .trim();
@@ -55,29 +59,36 @@ async function compare(what: string, url: string, nats: string): Promise<string>
     `[plan.b]\ncollect = { jetstream = "${url}" }\nencrypt = { age = { recipients = ["${recipient}"] } }\n` +
       `upload = { to = "${ROOT}/out" }\n`,
   );
-  const lines: Readonly<Record<string, string>> = {
+  const seal = `tar -C "${ROOT}/out" -cf - . | zstd -q -3 -T0 | age -r ${recipient} > "${ROOT}/out.age"`;
+  const lines: Readonly<Record<Name, string>> = {
     Holdfast: `${taskLine(CHECKOUT, "backup")} --config "${ROOT}/backup.toml" --quiet`,
     nats: `nats --server ${url} ${nats}`,
+    "nats, tar, zstd, age": `nats --server ${url} ${nats} && ${seal} && sync -f "${ROOT}/out.age"`,
   };
   const env = { XDG_STATE_HOME: join(ROOT, "state"), XDG_CONFIG_HOME: join(ROOT, "config"), INIT_CWD: ROOT };
-  const took: Record<string, Measured[]> = { Holdfast: [], nats: [] };
+  const took = Object.fromEntries(NAMES.map((name) => [name, []])) as unknown as Record<Name, Measured[]>;
   for (let round = 0; round < RUNS; round++) {
-    for (const name of round % 2 === 0 ? ["Holdfast", "nats"] : ["nats", "Holdfast"]) {
-      for (const folder of ["out", "state"]) rmSync(join(ROOT, folder), { recursive: true, force: true });
+    for (let turn = 0; turn < NAMES.length; turn++) {
+      const name = NAMES[(round + turn) % NAMES.length]!;
+      for (const folder of ["out", "out.age", "state"]) {
+        rmSync(join(ROOT, folder), { recursive: true, force: true });
+      }
       execFileSync("sync");
-      const one = await measure(lines[name]!, { cwd: CHECKOUT, env, figures: join(ROOT, "figures") });
-      took[name]!.push(one);
+      const one = await measure(lines[name], { cwd: CHECKOUT, env, figures: join(ROOT, "figures") });
+      took[name].push(one);
       console.error(`${what} ${round + 1}: ${name} ${(one.wallMs / 1000).toFixed(2)} s`);
     }
   }
-  const median = (name: string, of: (one: Measured) => number): number =>
-    took[name]!.map(of).sort((a, b) => a - b)[Math.floor(RUNS / 2)]!;
-  const wall = (name: string): number => median(name, ({ wallMs }) => wallMs) / 1000;
-  const cpu = (name: string): string => (median(name, ({ cpuMs }) => cpuMs) / 1000).toFixed(1);
-  const peak = (name: string): string => (median(name, ({ peakBytes }) => peakBytes) / 2 ** 20).toFixed(0);
-  return `| ${what} | ${wall("Holdfast").toFixed(2)} s | ${wall("nats").toFixed(2)} s | ${
-    (wall("Holdfast") / wall("nats")).toFixed(2)
-  } x | ${cpu("Holdfast")} s | ${cpu("nats")} s | ${peak("Holdfast")} MiB | ${peak("nats")} MiB |`;
+  const median = (name: Name, of: (one: Measured) => number): number =>
+    took[name].map(of).sort((a, b) => a - b)[Math.floor(RUNS / 2)]!;
+  const wall = (name: Name): number => median(name, ({ wallMs }) => wallMs) / 1000;
+  const cells = NAMES.map((name) => {
+    const cpu = (median(name, ({ cpuMs }) => cpuMs) / 1000).toFixed(1);
+    const peak = (median(name, ({ peakBytes }) => peakBytes) / 2 ** 20).toFixed(0);
+    const ratio = name === "Holdfast" ? "" : `, Holdfast ${(wall("Holdfast") / wall(name)).toFixed(2)} x`;
+    return `${wall(name).toFixed(2)} s, ${cpu} s cpu, ${peak} MiB${ratio}`;
+  });
+  return `| ${[what, ...cells].join(" | ")} |`;
 }
 
 rmSync(ROOT, { recursive: true, force: true });
@@ -88,9 +99,7 @@ try {
   await using small = await startServer();
   await fillBig(big.nc);
   await fillSmall(small.nc);
-  console.log(
-    "| what | Holdfast | nats | ratio | processor: Holdfast | nats | peak: Holdfast | nats |\n| --- | --: | --: | --: | --: | --: | --: | --: |",
-  );
+  console.log(`| what | ${NAMES.join(" | ")} |\n| --- | --- | --- | --- |`);
   console.log(await compare("1 GB stream", big.url, `stream backup BIG "${ROOT}/out" --no-progress`));
   const account = `account backup "${ROOT}/out" --force`;
   console.log(await compare("2,000 small streams", small.url, account));
