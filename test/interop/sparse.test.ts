@@ -151,6 +151,7 @@ function version10(
   map: string,
   real: number | string,
   more: readonly (readonly [string, string])[] = [],
+  stored = data,
 ): U8 {
   const block = new Uint8Array(Math.ceil(map.length / 512) * 512);
   block.set(utf8(map));
@@ -162,7 +163,7 @@ function version10(
       ["GNU.sparse.realsize", String(real)],
       ...more,
     ]),
-    member({ path: "GNUSparseFile.1/x" }, concat([block, data])),
+    member({ path: "GNUSparseFile.1/x" }, concat([block, stored])),
   );
 }
 
@@ -210,6 +211,8 @@ Deno.test("tar() undo refuses sparse maps that are not one, in every form", asyn
   await refused(version10("1000001\n", 10_000), /more than 1000000 extents/);
   await refused(version10("9007199254740991\n", 10_000), /more than 1000000 extents/);
   await refused(version10("900000\n".repeat(100), 10_000), /holds no number|goes past what is stored/);
+  const unending = `300\n${"0\n".repeat(254)}`;
+  await refused(version10(unending, 10_000, [], new Uint8Array(0)), /goes past what is stored/);
   await refused(version10(good, "-1"), /holds no number/);
   await refused(version10(good, 10_000, [["GNU.sparse.map", "0,1"]]), /in two versions/);
   await refused(version10(good, 10_000, [["GNU.sparse.major", "2"]]), /unknown version \(2\.0\)/);

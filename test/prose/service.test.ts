@@ -57,7 +57,12 @@ async function serve(
     warnings,
     ask: async (method, path, { headers, ...init } = {}) => {
       const all = { authorization: `Bearer ${TOKEN}`, ...headers };
-      const answer = await fetch(url + path, { method, ...init, headers: all });
+      const answer = await fetch(url + path, {
+        method,
+        signal: AbortSignal.timeout(120_000),
+        ...init,
+        headers: all,
+      });
       return new Response(await answer.bytes(), answer); // read to its end, whether the test looks at it or not
     },
     [Symbol.asyncDispose]: async () => {
@@ -227,15 +232,17 @@ judged("one at a time, 409 for a name that is taken, and a client that goes away
   const coming = connect(at.port, "127.0.0.1", () => void coming.write(head + "abc"));
   coming.on("error", () => {});
   const under = async (): Promise<unknown> => (await bodyOf(await fetch(`${at.url}/health`)))["operation"];
-  while (await under() !== "backup") await new Promise((done) => setTimeout(done, 20));
+  using _gone = { [Symbol.dispose]: () => void coming.destroy() }; // whatever fails: the service waits for it
+  await until("the first has the place", async () => await under() === "backup");
   const second = await at.ask("POST", "/lifecycle/backup", { headers: TAR, body });
   assert.deepEqual([second.status, second.headers.get("retry-after")], [503, "10"]);
   assert.equal((await bodyOf(second)).code, "BACKUP_IN_PROGRESS");
   coming.destroy();
-  while (await under() !== null) await new Promise((done) => setTimeout(done, 20));
+  await until("the place is free", async () => await under() === null);
   assert.equal(it.pid(), before, "a client that went away while sending stopped nothing");
   // Everything is sent, and when it has begun nobody waits for the answer any more.
   const socket = connect(at.port, "127.0.0.1", () => void (socket.write(head), socket.write(body)));
+  using _too = { [Symbol.dispose]: () => void socket.destroy() };
   socket.on("error", () => {});
   await until("the backup has begun", () => it.pid() !== before || readdir(it).length > 0);
   socket.destroy();

@@ -187,10 +187,10 @@ async function logIn(port: number, user: string): Promise<boolean> {
   }
 }
 
-/** Waits for something that another process does. */
-export async function until(what: string, condition: () => boolean): Promise<void> {
-  for (let i = 0; i < 1500; i++) {
-    if (condition()) return;
+/** Waits for something that another process does, a minute at most. */
+export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (const end = Date.now() + 60_000; Date.now() < end;) {
+    if (await condition()) return;
     await new Promise((done) => setTimeout(done, 40));
   }
   throw new Error(`Waited a minute for this: ${what}`);
