@@ -147,6 +147,8 @@ export interface Files {
   readonly index?: Body | undefined;
   /** Whether the entries come in path order (`comparePaths` of the archive folder): sorting them then needs no memory. */
   readonly ordered?: boolean | undefined;
+  /** Whether the entries come in an order of their own that equal sources give again: a deterministic archive keeps it and sorts nothing. */
+  readonly steady?: boolean | undefined;
   /**
    * On the way back, of an increment only: opens the backup it builds on, from the same store; that one has its own `below`. Each call
    * reads anew. Throws IntegrityError where the base is gone or altered.

@@ -13,11 +13,12 @@ import { comparePaths, quote } from "./path.ts";
 const HELD = 256 * 1024 * 1024;
 
 /**
- * The entries in path order with a fixed time, no owner, and modes as they are. Files that say they are `ordered` pass one by one;
- * of others the whole entry list is held, with the content of small files, up to 256 MiB.
+ * The entries in path order with a fixed time, no owner, and modes as they are. Files that say they are `ordered` pass one by one,
+ * and those that are `steady` in their own order; of others the whole entry list is held, with the content of small files, up to 256 MiB.
  */
 export async function* normalised(files: Files, mtimeMs: number): AsyncGenerator<Entry, void, undefined> {
-  for await (const entry of files.ordered ? inOrder(files) : sorted(files)) {
+  const entries = files.ordered ? inOrder(files) : files.steady ? files.entries() : sorted(files);
+  for await (const entry of entries) {
     yield { ...entry, mtimeMs, uid: 0, gid: 0, uname: "", gname: "" };
   }
 }

@@ -28,8 +28,8 @@ const FROM_START = "its compression or encryption can only be read from the star
 /** How {@linkcode tar} writes. */
 export interface TarOptions {
   /**
-   * Equal input gives equal bytes: entries in path order, one time, no owner; modes are kept. Holds the entry list in memory
-   * (and up to 256 MiB of small files) unless the collector gives path order. The index still differs from run to run: its salt is
+   * Equal input gives equal bytes: entries in path order, or in an order that the collector gives each time, one time, no owner; modes
+   * are kept. Holds the entry list in memory (and up to 256 MiB of small files) unless the collector gives an order. The index still differs from run to run: its salt is
    * random, or a public Merkle root would confirm guessed content. Default false.
    */
   readonly deterministic?: boolean | undefined;

@@ -242,6 +242,8 @@ Deno.test("tar() holds nothing when a collector promises path order, and notices
   }
   await pack(walk(), { deterministic: true }, { ordered: true });
   assert.equal(most, 1);
+  const own = await pack([entry("b"), entry("c"), entry("a")], { deterministic: true }, { steady: true });
+  assert.deepEqual((await unpack(own.bytes)).map(({ path }) => path), ["b", "c", "a"]);
   const broken = pack([entry("b"), entry("a")], { deterministic: true }, { ordered: true });
   await assert.rejects(broken, /the collector promised path order/);
 });

@@ -52,8 +52,8 @@ judged(
       assert.equal(names.split("\n")[0], "metadata.json");
       assert.deepEqual([...new Set(tops)], [
         "metadata.json",
-        "prose-config",
         "prose-pod-api-data",
+        "prose-config",
         "prose-pod-server-data",
         "prosody-config",
         "prosody-data",
@@ -79,6 +79,36 @@ judged(
     }
   },
 );
+
+judged("Prose: equal data gives an equal archive, the Pod API's part before the folders", [
+  "tar",
+  "zstd",
+], async () => {
+  using dir = scratch();
+  const paths = {
+    "prose-config": "a",
+    "prose-pod-server-data": "b",
+    "prosody-config": "c",
+    "prosody-data": "d",
+  };
+  const at = Object.fromEntries(Object.entries(paths).map(([part, name]) => [part, dir.join(name)]));
+  sh("mkdir a b c d; for i in a b c d; do echo $i > $i/f; ln $i/f $i/e; done", { cwd: dir.path });
+  const made = async (name: string): Promise<string> => {
+    using sent = await apiData(dir);
+    const options = { service: "none", paths: at, podApiData: sent, require: "none" } as const;
+    const { prosePlan } = (await import("../../mod.ts")).prose;
+    const { id } = await backup(prosePlan({ ...options, to: store.directory(dir.join(name)) }));
+    sh(`zstd -q -d -c '${name}/${id}' > ${name}.tar`, { cwd: dir.path });
+    return dir.join(`${name}.tar`);
+  };
+  const one = await made("one");
+  sh("touch -d 2001-01-01 a/f b d; mv c/f c/g; cp c/g c/f; rm c/e c/g; ln c/f c/e", { cwd: dir.path });
+  sh(`cmp '${one}' '${await made("two")}'`);
+  const names = new TextDecoder().decode(sh(`tar -tf '${one}'`)).trim().split("\n");
+  const api = ["", "api.db", "deep/", "deep/z"].map((name) => `prose-pod-api-data/${name}`);
+  const folders = Object.keys(paths).flatMap((part) => ["", "e", "f"].map((name) => `${part}/${name}`));
+  assert.deepEqual(names, ["metadata.json", ...api, ...folders]);
+});
 
 Deno.test("Prose: a plan that neither encrypts nor signs must say so; policy is never weaker than the plan", async () => {
   const { certificate: _, secretKey: __, ...keys } = await sealing();

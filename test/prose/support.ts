@@ -163,6 +163,7 @@ function register(root: string, user: string): void {
 /** SASL PLAIN (RFC 4616) over XMPP (RFC 6120), up to the server's yes or no. */
 async function logIn(port: number, user: string): Promise<boolean> {
   const socket = connect(port, "127.0.0.1");
+  socket.setTimeout(60_000, () => void socket.destroy(new Error("Prosody says nothing")));
   try {
     return await new Promise<boolean>((resolve, reject) => {
       let heard = "";

@@ -6,11 +6,10 @@
 import { files } from "../../collect/mod.ts";
 import { stopped, type StoppedOptions } from "../../collect/stopped.ts";
 import { controlOf, type Service } from "../../collect/stopped/service.ts";
-import { comparePaths } from "../../order.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../../stage.ts";
 import type { PodApiData } from "./api_data.ts";
 import { restoreProse } from "./back.ts";
-import { API_DATA, livePaths, metadataEntry, type ProsePart, VERSION } from "./layout.ts";
+import { livePaths, metadataEntry, type ProsePart, VERSION } from "./layout.ts";
 import { ownersNoted } from "./owners.ts";
 
 /** Where Prose's data is, and how it is made to stand still. */
@@ -33,7 +32,7 @@ export interface ProseOptions extends Omit<StoppedOptions, "spaceBytes"> {
 const NAME = "prose";
 
 /**
- * Collects Prose's data in the layout of its version 0.5: `metadata.json`, `prose-pod-api-data/`, and four folders. Prosody is down for
+ * Collects Prose's data in the layout of its version 0.5: `metadata.json`, `prose-pod-api-data/`, and four folders, in this order. Prosody is down for
  * as long as reading takes. `run` throws for a part that does not exist.
  *
  * Undo with `want.inPlace` replaces the parts as a whole, all or none: the backup is verified and lies beside its place before Prosody
@@ -78,21 +77,17 @@ async function collect(
 
   async function* entries(): AsyncGenerator<Entry, void, undefined> {
     yield metadataEntry();
-    let sent = false;
+    if (podApiData) yield* podApiData.files();
     for await (const entry of read.entries()) {
-      if (!sent && podApiData && comparePaths(entry.path, API_DATA) > 0) {
-        sent = true;
-        yield* podApiData.files();
-      }
       noted.see(entry);
       yield entry;
     }
-    if (!sent && podApiData) yield* podApiData.files();
   }
 
   return {
     kind: "files",
-    ordered: true,
+    // With the Pod API's data before all folders the order is Prose's, not that of the paths.
+    ...(podApiData ? { steady: true } : { ordered: true }),
     entries,
     facts: (): FactSheet => {
       const { sources, ...rest } = read.facts();
