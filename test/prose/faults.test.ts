@@ -209,6 +209,10 @@ Deno.test("Prose: the Pod API's data is one tree below its own folder, or is ref
     ],
     ["mkdir prose-pod-api-data; tar -c prose-pod-api-data | head -c 700", /ends|cut/],
     ["tar -c -T /dev/null", /holds nothing/],
+    [
+      "mkdir prose-pod-api-data; truncate -s 2M prose-pod-api-data/f; tar -c -S prose-pod-api-data",
+      /is a sparse file, which is not taken here/,
+    ],
     ["echo this is no archive; head -c 600 /dev/zero", /checksum|header|Cannot read/],
     [
       "mkdir prose-pod-api-data; mkfifo prose-pod-api-data/p; tar -c prose-pod-api-data",
