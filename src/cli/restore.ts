@@ -15,7 +15,6 @@ import { type Cli, type Command, command } from "../cli.ts";
 import { ConfigError, findError, StageError } from "../errors.ts";
 import { parseName } from "../name.ts";
 import { restore, type RestoreOptions } from "../restore.ts";
-import type { Limits } from "../stage.ts";
 import {
   idArgument,
   keyArgs,
@@ -28,6 +27,7 @@ import {
   timeOf,
   toggle,
 } from "./args.ts";
+import { limitArgs, limitsOf } from "./limits.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
 import { formatEntries } from "./progress.ts";
@@ -73,10 +73,7 @@ export const restoreCommand: Command = command({
     strip: numberOption("--strip", "Drop so many leading parts of each path", 0),
     conflict,
     dryRun: toggle("--dry-run", "Say what would be restored; nothing is written"),
-    limitEntries: numberOption("--limit-entries", "Most entries that may come out"),
-    limitBytes: numberOption("--limit-bytes", "Most bytes that may come out"),
-    limitRatio: numberOption("--limit-ratio", "Most bytes that may come out for one that went in"),
-    limitPathBytes: numberOption("--limit-path-bytes", "Most bytes in a path"),
+    ...limitArgs,
     ...planArgs,
     ...shelfArgs,
     ...keyArgs,
@@ -160,21 +157,6 @@ async function sourceOf(
   return args.config === undefined
     ? { file: path, from: [dirname(path)], name: "file" }
     : { file: path, from, name };
-}
-
-function limitsOf(args: {
-  readonly limitEntries: number | undefined;
-  readonly limitBytes: number | undefined;
-  readonly limitRatio: number | undefined;
-  readonly limitPathBytes: number | undefined;
-}): Partial<Limits> {
-  const { limitEntries, limitBytes, limitRatio, limitPathBytes } = args;
-  return {
-    ...(limitEntries === undefined ? {} : { entries: limitEntries }),
-    ...(limitBytes === undefined ? {} : { bytes: limitBytes }),
-    ...(limitRatio === undefined ? {} : { ratio: limitRatio }),
-    ...(limitPathBytes === undefined ? {} : { pathBytes: limitPathBytes }),
-  };
 }
 
 function reporter(json: boolean, cli: Cli): NonNullable<RestoreOptions["report"]> {

@@ -101,6 +101,9 @@ judged("Prose 0.5's backups are restored under the plan's own policy, and refuse
     };
     await refused(keys, plain, /demands encryption/);
     await refused({ sign: keys.sign }, plain, /not signed.*checksum does not replace it/);
+    const little = { id, limits: { bytes: 3_000_000 } };
+    const work = prose.proseRestore({ ...base, ...keys }, little);
+    await assert.rejects(work, /with the holes of sparse files.*Raise --limit-bytes/);
     await refused({ require: "none" }, id, /is encrypted, and the plan has no key/);
     const file = (suffix: string, name = id): string => it.dir.join("old", name + suffix);
     // Flipped; checksum forged to fit.

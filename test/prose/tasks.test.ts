@@ -73,6 +73,7 @@ judged("prose:backup and prose:restore do what the plan says; wrong input is tol
   {
     writeFileSync(join(it.paths["prose-config"], "stale"), "x");
     await refusedAfter(user, ["latest"], 2, /data of the Pod API/);
+    await refusedAfter(user, [id, "--into", "little", "--limit-entries", "3"], 5, /Raise --limit-entries/);
     assert.ok(existsSync(join(it.paths["prose-config"], "stale")));
     const { code, out, err } = await run(user, "prose_restore", [id, "--pod-api-data", "back.tar"]);
     assert.equal(code, 0, err);

@@ -11,7 +11,7 @@ import { makeContext, type RunOptions } from "../../context.ts";
 import { plaintext } from "../../encrypt/mod.ts";
 import { IntegrityError, NotFoundError } from "../../errors.ts";
 import { pipeline } from "../../pipeline.ts";
-import { wantOf } from "../../restore.ts";
+import { type RestoreOptions, wantOf } from "../../restore.ts";
 import type { Bytes, Seal, Sealed, Store, U8 } from "../../stage.ts";
 import { readSidecar } from "../../upload/download.ts";
 import { proseCollector } from "./collector.ts";
@@ -68,7 +68,7 @@ export async function restoreOld(
   options: ProsePlanOptions,
   shelf: OldShelf,
   id: string,
-  run: RunOptions & { readonly into?: string | undefined; readonly dryRun?: boolean | undefined } = {},
+  run: RunOptions & Pick<RestoreOptions, "into" | "dryRun" | "limits"> = {},
 ): Promise<void> {
   const name = parseOldName(id);
   if (!name) throw new NotFoundError(`Cannot restore "${id}": it is no name of Prose 0.5`);
@@ -87,6 +87,7 @@ export async function restoreOld(
     inPlace: run.into === undefined,
     conflict: "overwrite",
     dryRun: run.dryRun,
+    limits: run.limits,
   });
   const context = { ...makeContext(run), want };
   const sealed = await openOld(shelf, id, name, options.sign?.seals?.[0]);

@@ -6,7 +6,7 @@
 import { NotFoundError } from "../../errors.ts";
 import type { RunOptions } from "../../context.ts";
 import { restore } from "../../restore.ts";
-import type { RestoreAction } from "../../stage.ts";
+import type { Limits, RestoreAction } from "../../stage.ts";
 import { parseOldName, restoreOld } from "./old.ts";
 import { proseNaming } from "./names.ts";
 import { prosePlan, type ProsePlanOptions } from "./plan.ts";
@@ -19,6 +19,8 @@ export interface ProseRestoreOptions extends RunOptions {
   readonly into?: string | undefined;
   /** Report only. */
   readonly dryRun?: boolean | undefined;
+  /** Limits that deviate: of what the receipt says, or where there is none, of the defaults. */
+  readonly limits?: Partial<Limits> | undefined;
   /** Told about each entry. */
   readonly report?: ((path: string, action: RestoreAction) => void) | undefined;
 }

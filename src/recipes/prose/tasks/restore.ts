@@ -10,6 +10,7 @@ import { type Cli, type Command, command } from "../../../cli.ts";
 import { idArgument, outputArgs, planArgs, textOption, toggle } from "../../../cli/args.ts";
 import { EXIT } from "../../../cli/exit.ts";
 import { fromCaller } from "../../../cli/folders.ts";
+import { limitArgs, limitsOf } from "../../../cli/limits.ts";
 import { safe } from "../../../cli/terminal.ts";
 import { ConfigError } from "../../../errors.ts";
 import { directory } from "../../../store/mod.ts";
@@ -41,6 +42,7 @@ const parser = object({
   podApiData: textOption("--pod-api-data", "FILE", "A new file for the Pod API's data, instead of --pod-api"),
   into: textOption("--into", "DIR", "Write all of it into a folder instead; nothing is stopped or replaced"),
   dryRun: toggle("--dry-run", "Say what would be done with each entry; nothing is changed"),
+  ...limitArgs,
   ...outputArgs,
 });
 
@@ -76,6 +78,7 @@ async function restorePod(args: InferValue<typeof parser>, cli: Cli): Promise<nu
     id: isPath ? basename(path) : args.id,
     into: args.into === undefined ? undefined : fromCaller(args.into, cli.folder),
     dryRun: args.dryRun,
+    limits: limitsOf(args),
     report: (entry, action) => {
       if (!args.dryRun) return;
       cli.clear();
