@@ -167,9 +167,13 @@ function checked({ bytes, extents }: Omit<Sparse, "stored">, stored: number, sho
     if (offset < end) throw broken(shown, "overlaps or descends");
     // Below the end, which is a safe integer: the next line and the sum are exact.
     if (offset > bytes || length > bytes - offset) throw broken(shown, "goes past the file's end");
+    // GNU tar reads each extent from the start of a block, others go on within the last.
+    if (length > 0 && sum % UNIT !== 0) throw broken(shown, "does not consist of whole blocks");
     end = offset + length;
     sum += length;
   }
+  // Where a hole is last, an empty extent says so: GNU tar would cut the file there.
+  if (end !== bytes) throw broken(shown, "stops before the file's end");
   if (sum !== stored) throw broken(shown, `takes ${sum} bytes, and ${stored} are stored`);
   return { bytes, stored, extents };
 }

@@ -1,6 +1,6 @@
 /** Sparse files: those of GNU tar and bsdtar read as what they are, and maps made to deceive refused. */
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { concat, readAll, sha256, toBytes, utf8 } from "../../src/bytes.ts";
 import { findError, IntegrityError, messageOf } from "../../src/errors.ts";
 import { tar } from "../../src/archive/mod.ts";
@@ -58,7 +58,12 @@ judged("tar() undo reads what GNU tar and bsdtar store sparse as it is, in every
 });
 
 /** A header field of twelve bytes. */
-const octal = (value: number): U8 => utf8(value.toString(8).padStart(11, "0") + "\0");
+function octal(value: number): U8 {
+  if (value < 8 ** 11) return utf8(value.toString(8).padStart(11, "0") + "\0");
+  const field = Uint8Array.of(0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
+  new DataView(field.buffer).setBigUint64(4, BigInt(value));
+  return field;
+}
 
 interface Gnu {
   readonly real?: number;
@@ -110,18 +115,22 @@ function expected(): U8 {
   return out;
 }
 
-/** Maps of two extents, and why they are refused; the allowed one is [1000, 512, 3000, 512] of 10,000. */
+/** Maps of two extents and an end, and why they are refused; the allowed one is GOOD, of 10,000. */
 const MAPS: readonly (readonly [readonly number[], number, RegExp])[] = [
-  [[1000, 512, 1400, 512], 10_000, /overlaps or descends/],
-  [[3000, 512, 1000, 512], 10_000, /overlaps or descends/],
-  [[1000, 512, 9900, 512], 10_000, /goes past the file's end/],
-  [[1000, 512, 10_001, 0], 10_000, /goes past the file's end/],
-  [[1000, 512, 3000, 512], 3000, /goes past the file's end/],
-  [[1000, 512, 3000, 511], 10_000, /takes 1023 bytes, and 1024 are stored/],
-  [[1000, 512, 3000, 513], 10_000, /takes 1025 bytes, and 1024 are stored/],
+  [[1000, 512, 1400, 512, 10_000, 0], 10_000, /overlaps or descends/],
+  [[3000, 512, 1000, 512, 10_000, 0], 10_000, /overlaps or descends/],
+  [[1000, 512, 9900, 512, 10_000, 0], 10_000, /goes past the file's end/],
+  [[1000, 512, 3000, 512, 10_001, 0], 10_000, /goes past the file's end/],
+  [[1000, 512, 3000, 512, 10_000, 0], 3000, /goes past the file's end/],
+  [[1000, 512, 3000, 512, 9999, 0], 10_000, /stops before the file's end/],
+  [[1000, 512, 3000, 512], 10_000, /stops before the file's end/],
+  [[1000, 512, 3000, 511, 10_000, 0], 10_000, /takes 1023 bytes, and 1024 are stored/],
+  [[1000, 512, 3000, 513, 10_000, 0], 10_000, /takes 1025 bytes, and 1024 are stored/],
+  // Some programs read the next extent from the next block, others from the next byte.
+  [[1000, 511, 3000, 513, 10_000, 0], 10_000, /does not consist of whole blocks/],
   [[1000, 512, 3000, 8_589_934_591], 10_000, /goes past the file's end/],
 ];
-const GOOD = [1000, 512, 3000, 512];
+const GOOD = [1000, 512, 3000, 512, 10_000, 0];
 
 /** The same map in each form. */
 const forms: Readonly<Record<string, (map: readonly number[], real: number) => U8>> = {
@@ -176,20 +185,20 @@ Deno.test("tar() undo refuses sparse maps that are not one, in every form", asyn
   }
   for (
     const map of [
-      "1000,512,3000",
-      "1000,512,-3000,512",
-      "1000,512,x,512",
-      "1000,,3000,512",
-      "1e3,512,3000,512",
+      "1000,512,3000,512,10000",
+      "1000,512,-3000,512,10000,0",
+      "1000,512,x,512,10000,0",
+      "1000,,3000,512,10000,0",
+      "1e3,512,3000,512,10000,0",
     ]
   ) {
-    await refused(version01([["map", map], ["size", "10000"]], 2), /holds no number|has another length/);
+    await refused(version01([["map", map], ["size", "10000"]], 3), /holds no number|has another length/);
   }
   await refused(
-    version01([["map", GOOD.join(",")], ["size", "10000"]], 3),
+    version01([["map", GOOD.join(",")], ["size", "10000"]], 2),
     /has another length than it says/,
   );
-  await refused(version01([["map", GOOD.join(",")]], 2), /holds no number/);
+  await refused(version01([["map", GOOD.join(",")]], 3), /holds no number/);
   await refused(version01([["size", "10000"]], 2), /has not one map/);
   await refused(
     version01([["map", GOOD.join(",")], ["size", "10000"], ["offset", "1"], ["numbytes", "1"]], 2),
@@ -203,7 +212,7 @@ Deno.test("tar() undo refuses sparse maps that are not one, in every form", asyn
     version01([["size", "10000"], ["offset", "1000"], ["numbytes", "512"], ["numbytes", "512"]], 2),
     /offsets without lengths/,
   );
-  const good = "2\n1000\n512\n3000\n512\n";
+  const good = GOOD.reduce((text, one) => `${text}${one}\n`, "3\n");
   for (const map of ["-1\n", "x\n", "2\n1000\n512\n3000\n", " 2\n1000\n512\n3000\n512\n"]) {
     await refused(version10(map, 10_000), /holds no number|goes past what is stored/);
   }
@@ -219,15 +228,33 @@ Deno.test("tar() undo refuses sparse maps that are not one, in every form", asyn
   await refused(version10(good, 10_000, [["GNU.sparse.minor", "1"]]), /unknown version \(1\.1\)/);
 });
 
+judged("GNU tar reads the sparse members made here by hand as tar() does", ["tar"], async () => {
+  using dir = scratch();
+  const more = [further([10_000, 0])];
+  const extended = (): U8 => archived(gnu([0, 512, 1000, 512, 3000, 0, 4000, 0], data, { more }));
+  const made: [string, () => U8][] = [["extended", extended]];
+  for (const [form, make] of Object.entries(forms)) made.push([form, () => make(GOOD, 10_000)]);
+  for (const [form, make] of made) {
+    const archive = make();
+    writeFileSync(dir.join("x.tar"), archive);
+    const [read] = await unpack(archive);
+    sh("tar -x -f x.tar", { cwd: dir.path });
+    assert.deepEqual(read?.body, new Uint8Array(readFileSync(dir.join("x"))), form);
+  }
+  // What takes more than is stored, GNU tar refuses too.
+  writeFileSync(dir.join("x.tar"), forms["0.1"]!([1000, 512, 3000, 8_589_934_591], 10_000));
+  assert.throws(() => sh("tar -x -f x.tar", { cwd: dir.path }));
+});
+
 Deno.test("tar() undo refuses GNU's sparse headers that programs read in different ways", async () => {
-  const more = [further([7000, 0])];
+  const more = [further([10_000, 0])];
   const full = [0, 512, 1000, 512, 3000, 0, 4000, 0];
   assert.equal((await unpack(archived(gnu(full, data, { more }))))[0]?.bytes, 10_000);
   const attacks: [U8, RegExp][] = [
     [gnu(GOOD, data, { more }), /has a gap/],
-    [gnu(GOOD, data, { patch: (header) => header.set(octal(5000), 434) }), /has a gap/],
+    [gnu(GOOD, data, { patch: (header) => header.set(octal(5000), 458) }), /has a gap/],
     [gnu(GOOD, data, { patch: (header) => header.fill(0, 386, 410) }), /has a gap/],
-    [gnu(full, data, { more: [further([7000, 0], true), further([8000, 0])] }), /has a gap/],
+    [gnu(full, data, { more: [further([7000, 0], true), further([10_000, 0])] }), /has a gap/],
     [gnu(full, data, { more: [further([3500, 0])] }), /overlaps or descends/],
     [gnu(GOOD, data, { patch: (header) => header.set(utf8("ustar\x0000"), 257) }), /is not GNU tar's/],
     [gnu(GOOD, data, { patch: (header) => header.fill(0xff, 410, 422) }), /negative number/],
@@ -248,7 +275,10 @@ Deno.test("tar() undo refuses GNU's sparse headers that programs read in differe
   await refused(archived(pax([["GNU.sparse.size", "1"]]), gnu(GOOD, data)), /sparse or in parts/);
   await refused(gnu(full, data, { more }).slice(0, 700), /the archive ends inside it/);
   await refused(gnu(GOOD, data).slice(0, 700), /the archive ends inside it/);
-  await refused(gnu(GOOD, data, { real: 5 * MIB }).slice(0, 700), /the archive ends inside it/);
+  await refused(
+    gnu([1000, 512, 3000, 512, 5 * MIB, 0], data, { real: 5 * MIB }).slice(0, 700),
+    /the archive ends inside it/,
+  );
 });
 
 Deno.test("a sparse map has an end", async () => {
@@ -266,15 +296,7 @@ Deno.test("a sparse map has an end", async () => {
 
 Deno.test("what holes unfold to is bounded before it is unfolded", async () => {
   const TIB = 2 ** 40;
-  const huge = (real: number): U8 =>
-    gnu(GOOD, data, {
-      patch: (header) => {
-        const field = new Uint8Array(12);
-        field[0] = 0x80;
-        new DataView(field.buffer).setBigUint64(4, BigInt(real));
-        header.set(field, 483);
-      },
-    });
+  const huge = (real: number): U8 => gnu([...GOOD.slice(0, 4), real, 0], data, { real });
   const none = { ratio: Infinity };
   await refused(archived(huge(2 ** 52)), /unfolds to more than 1(?:\.0)? TiB\. Raise --limit-bytes/);
   await refused(archived(huge(TIB + 1)), /Raise --limit-bytes/, none);
@@ -298,7 +320,10 @@ Deno.test("what holes unfold to is bounded before it is unfolded", async () => {
 
 Deno.test("a large sparse file is read once, in order, and in pieces", async () => {
   const real = 4 * MIB;
-  const bytes = archived(gnu([1000, 512, 3 * MIB, 512], data, { real }), member({ path: "y" }, data));
+  const bytes = archived(
+    gnu([1000, 512, 3 * MIB, 512, real, 0], data, { real }),
+    member({ path: "y" }, data),
+  );
   const files = await tar().undo(archiveOf(bytes), testContext());
   const bodies: (() => ReadableStream<U8>)[] = [];
   for await (const { body } of files.entries()) {
