@@ -14,7 +14,7 @@ import { globs } from "./ignore.ts";
 import { alone, type Notes, notesOf, plain, type PlainStage, rootsIn, weigh, write } from "./plain.ts";
 import { nameRoots, realRoot, rootError } from "./roots.ts";
 import type { Found, Seen, WarningKind } from "./found.ts";
-import { openSession, type Session, type SinceSettings } from "./since/session.ts";
+import type { Session, SinceSettings } from "./since/session.ts";
 import { checkSince } from "./since/options.ts";
 import { type Step, type Walk, walker, type WalkOptions } from "./walk.ts";
 
@@ -280,7 +280,10 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       if (cutAt !== undefined) throw new Error("Cannot collect twice: run the stage anew");
       cutAt = new Date().toISOString();
       read = roots.map(realRoot);
-      session = settings.since && await openSession(settings.since, read, context);
+      if (settings.since) {
+        const { openSession } = await import("./since/session.ts"); // most runs are full ones, and start without it
+        session = await openSession(settings.since, read, context);
+      }
       const stores = storesOf(context);
       const left = (path: string, source: string): void => {
         const what = stores.has(source)

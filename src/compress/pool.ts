@@ -38,8 +38,8 @@ export interface PoolOptions {
 /** Jobs a worker may hold: one it works on and one that waits. */
 const JOBS_PER_HAND = 2;
 
-/** Jobs that wait for a worker to start, while this thread makes further ones; what comes then is done on this thread. */
-const WAITING = 2;
+/** Jobs that wait for a worker to start, while this thread makes further ones: as many as are under way; what comes then is done here. */
+const WAITING = 4;
 
 /** Jobs in a row that met only busy workers, before another worker is started. */
 const PRESSED = 4;
