@@ -88,7 +88,7 @@ function chainLines({ pipe, summed }: Opening, { files, pages }: Increments): re
   return [
     "# A backup may hold only what has changed since another one: all that it builds on is needed as well. These are the archives",
     "# from the full one on; the receipt of each names the one below it by the digest of its receipt.",
-    "CHAIN=$BACKUP ID=$BACKUP",
+    "CHAIN=$BACKUP ID=$BACKUP DONE=",
     `while BASE=$(sed -n 's/.*"contents":{"base":"\\([0-9a-f]*\\)".*/\\1/p' "$ID.receipt.json") && [ -n "$BASE" ]; do`,
     `  ID=$(sha256sum *.receipt.json | sed -n "s/^$BASE  \\(.*\\)\\.receipt\\.json\\$/\\1/p")`,
     '  [ -n "$ID" ] || { echo "Missing: the backup whose receipt has the digest $BASE" >&2; CHAIN=; break; }',
@@ -101,8 +101,10 @@ function chainLines({ pipe, summed }: Opening, { files, pages }: Increments): re
     `  ${pipe("ID")} &&`,
     ...(files ? [`  rm -f "$TARGET/${GONE}" &&`] : []),
     ...(pages ? APPLY_PAGES : []),
-    "  continue || break",
+    "  DONE=$ID && continue || break",
     "done",
+    "# Only if the last one is in its place as well is this the tree of that backup:",
+    '[ "${DONE:-none}" = "$BACKUP" ] || { echo "Not restored: what is in $TARGET is not ${BACKUP:-a backup}" >&2; false; }',
   ];
 }
 

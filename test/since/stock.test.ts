@@ -96,10 +96,27 @@ judged("RESTORE.txt stops where a list names what lies outside the target", TOOL
     );
     assert.match(
       text(sh(`BACKUP=${id}; { ${script(at)} } 2>&1; cat restored/app/file`, { cwd: at.join("store") })),
-      /Hostile: app_.* lists names outside the target\nx$/,
+      /Hostile: app_.* lists names outside the target\nNot restored: what is in restored is not app_.*\nx$/,
     );
     assert.ok(fs.existsSync(at.join("store/victim")));
   }
+});
+
+judged("RESTORE.txt fails, and says so, where a chain cannot be put together", TOOLS, async () => {
+  using at = scene();
+  fs.writeFileSync(`${at.src}/file`, "x");
+  const full = await at.run();
+  fs.writeFileSync(`${at.src}/file`, "another");
+  const { id } = await at.run();
+  const run = (key: string) =>
+    text(sh(`KEY=${key}; ( ${script(at)} ) 2>&1; echo "exit code $?"`, { cwd: at.join("store") }));
+  fs.writeFileSync(at.join("store/identity.txt"), identity);
+  fs.writeFileSync(at.join("store/wrong.txt"), "no key");
+  const failed = new RegExp(`Not restored: what is in restored is not ${id}\nexit code 1\n$`);
+  assert.match(run("identity.txt"), /exit code 0\n$/);
+  assert.match(run("wrong.txt"), failed);
+  fs.rmSync(at.join(`store/${full.id}.receipt.json`));
+  assert.match(run("identity.txt"), failed);
 });
 
 judged(

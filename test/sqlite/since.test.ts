@@ -345,7 +345,7 @@ judged(
     });
     assert.match(
       new TextDecoder().decode(told),
-      /^Missing: the backup whose receipt has the digest [0-9a-f]{64}\n$/,
+      /^Missing: the backup whose receipt has the digest [0-9a-f]{64}\nNot restored: what is in restored is not app_.*\n$/,
     );
   },
 );
