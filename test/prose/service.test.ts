@@ -308,6 +308,27 @@ judged(
   },
 );
 
+Deno.test("a backup whose body is still coming in when the service ends is not begun", async () => {
+  using dir = scratch();
+  const { store } = await import("../../mod.ts");
+  const pod = { service: "none", require: "none", to: store.directory(dir.join("store")) } as const;
+  const service = await prose.proseService({ pod, token: TOKEN });
+  const { readable, writable } = new TransformStream<Uint8Array<ArrayBuffer>>();
+  const headers = { authorization: `Bearer ${TOKEN}`, "content-type": "application/x-tar" };
+  const asked = service.fetch(
+    new Request("http://x/lifecycle/backup", { method: "POST", headers, body: readable }),
+  );
+  const writer = writable.getWriter();
+  const tar = apiTar(dir);
+  await writer.write(tar.subarray(0, 512));
+  await service.close();
+  await writer.write(tar.subarray(512));
+  await writer.close();
+  const answer = await asked;
+  assert.deepEqual([answer.status, (await bodyOf(answer)).code], [503, "BACKUP_IN_PROGRESS"]);
+  assert.equal((await (await service.fetch(new Request("http://x/health"))).json())["operation"], null);
+});
+
 Deno.test("the service refuses wrong options when it is made, and describes itself", async () => {
   using dir = scratch();
   const { store } = await import("../../mod.ts");

@@ -43,6 +43,8 @@ export async function createBackup(c: Asked, { options, place, limits }: Served)
     const trouble = troubleOf(error, "INTERNAL_ERROR");
     throw trouble.code === "INVALID_BACKUP" ? new Trouble(400, "BAD_REQUEST", trouble.message) : trouble;
   });
+  using unused = new DisposableStack();
+  unused.use(podApiData);
   const work = taken.run(async (progress) => {
     using sent = podApiData;
     const plan = prosePlan({
@@ -52,6 +54,7 @@ export async function createBackup(c: Asked, { options, place, limits }: Served)
     });
     return await backup(plan, { log: options.log, state: options.state, now: options.now?.(), progress });
   });
+  unused.move(); // from here on the work closes it
   return await answer(
     c,
     "backup",

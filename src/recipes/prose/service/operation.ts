@@ -27,7 +27,7 @@ export interface Operation<T> {
 export interface Place {
   /** What is under way. */
   readonly current: () => Kind | undefined;
-  /** Takes the place for a request that is still coming in. Throws status 503 when it is taken, or is closing. */
+  /** Takes the place for a request that is still coming in. Throws status 503 when it is taken, or is closing; so does `run` then. */
   readonly take: (kind: Kind) => Disposable & { readonly run: <T>(work: Work<T>) => Operation<T> };
   /** Lets nothing new in, and waits for what is under way. */
   readonly close: () => Promise<void>;
@@ -35,6 +35,10 @@ export interface Place {
 
 /** Does it. */
 type Work<T> = (progress: Progress) => Promise<T>;
+
+function ending(): Error {
+  return busy("The service is about to end. Ask again when it runs");
+}
 
 /** A place with nothing in it. */
 export function onePlace(): Place {
@@ -63,12 +67,13 @@ export function onePlace(): Place {
   return {
     current: () => current,
     take: (kind) => {
-      if (closing) throw busy("The service is about to end. Ask again when it runs");
+      if (closing) throw ending();
       if (current) throw busy(`A ${current} is under way. Ask again when it has ended`);
       current = kind;
       let running = false;
       return {
         run: (work) => {
+          if (closing) throw ending(); // its body came in meanwhile, and nobody would wait for its end
           running = true;
           return run(work);
         },
