@@ -75,6 +75,13 @@ judged("prose:backup and prose:restore do what the plan says; wrong input is tol
     await refusedAfter(user, ["latest"], 2, /data of the Pod API/);
     await refusedAfter(user, [id, "--into", "little", "--limit-entries", "3"], 5, /Raise --limit-entries/);
     assert.ok(existsSync(join(it.paths["prose-config"], "stale")));
+    const api = ["--pod-api", "http://127.0.0.1:1", "--pod-api-token-file"];
+    const running = it.pid();
+    await refusedAfter(user, [id, "--pod-api-data", "api.tar"], 1, /"[^"]*api\.tar" exists\. Name another/);
+    await refusedAfter(user, [id, "--pod-api-data", "none/x.tar"], 1, /there is no folder/);
+    await refusedAfter(user, [id, ...api, "none"], 1, /Cannot read "none"/);
+    await refusedAfter(user, [id, "--into", "x", "--pod-api-data", "x.tar"], 2, /with --into/);
+    assert.equal(it.pid(), running, "nothing was stopped");
     const { code, out, err } = await run(user, "prose_restore", [id, "--pod-api-data", "back.tar"]);
     assert.equal(code, 0, err);
     assert.equal(out, `${id}\n`);

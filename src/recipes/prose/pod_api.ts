@@ -6,7 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { readAll, text } from "../../bytes.ts";
-import { ExistsError, messageOf } from "../../errors.ts";
+import { ExistsError, messageOf, NotFoundError } from "../../errors.ts";
 import type { Bytes } from "../../stage.ts";
 import { directory } from "../../store/mod.ts";
 
@@ -77,15 +77,33 @@ export function podApiFile(path: string): PodApi {
       await Deno.link(part, path);
     } catch (cause) {
       if (cause instanceof Deno.errors.AlreadyExists) {
-        throw new ExistsError(`Cannot write the Pod API's data: "${path}" exists. Name another file`, {
-          cause,
-        });
+        throw exists(path, cause);
       }
       throw new Error(`Cannot write the Pod API's data to "${path}": ${messageOf(cause)}`, { cause });
     } finally {
       await Deno.remove(part).catch(() => {});
     }
   };
+}
+
+/** Throws when {@linkcode podApiFile} could not make that file now: it exists, or its folder does not. */
+export async function checkNew(path: string): Promise<void> {
+  const there = (at: string): Promise<Deno.FileInfo | undefined> =>
+    Deno.lstat(at).catch((error) => {
+      if (error instanceof Deno.errors.NotFound) return undefined;
+      throw error;
+    });
+  if (await there(path)) throw exists(path);
+  if (await there(dirname(path))) return;
+  throw new NotFoundError(
+    `Cannot write the Pod API's data to "${path}": there is no folder "${
+      dirname(path)
+    }". Make it, or name another file`,
+  );
+}
+
+function exists(path: string, cause?: unknown): ExistsError {
+  return new ExistsError(`Cannot write the Pod API's data: "${path}" exists. Name another file`, { cause });
 }
 
 /** The bytes of a file. Throws NotFoundError. */

@@ -14,7 +14,7 @@ import { limitArgs, limitsOf } from "../../../cli/limits.ts";
 import { safe } from "../../../cli/terminal.ts";
 import { ConfigError } from "../../../errors.ts";
 import { directory } from "../../../store/mod.ts";
-import { type PodApi, podApiAt, podApiFile, tokenFrom } from "../pod_api.ts";
+import { checkNew, type PodApi, podApiAt, podApiFile, tokenFrom } from "../pod_api.ts";
 import { proseRestore } from "../restore.ts";
 import { proseJob } from "./choose.ts";
 
@@ -67,12 +67,19 @@ export const proseRestoreCommand: Command = command({
 async function restorePod(args: InferValue<typeof parser>, cli: Cli): Promise<number> {
   const job = await proseJob(args, cli);
   const run = cli.runOptions(args.quiet);
+  const podApi = podApiOf(args, cli);
+  if (args.into !== undefined && podApi) {
+    throw new ConfigError(
+      "Cannot hand anything to the Pod API with --into: its data is written into that folder as well. Leave --pod-api or --pod-api-data out",
+    );
+  }
+  if (!args.dryRun) await checkPodApi(args, cli);
   const isPath = args.id.includes("/");
   const path = fromCaller(args.id, cli.folder);
   const id = await proseRestore({
     ...job.options,
     ...(isPath ? { to: directory(dirname(path)), oldChecks: undefined } : {}),
-    podApi: podApiOf(args, cli),
+    podApi,
   }, {
     ...run,
     id: isPath ? basename(path) : args.id,
@@ -89,6 +96,15 @@ async function restorePod(args: InferValue<typeof parser>, cli: Cli): Promise<nu
   if (!args.dryRun) cli.terminal.out(args.json ? JSON.stringify({ id, warnings: run.warned() }) : safe(id));
   run.note(args.dryRun ? "Dry run: nothing was changed" : `Restored "${id}"`);
   return run.warned() > 0 ? EXIT.warnings : EXIT.complete;
+}
+
+/** What would fail only once the pod is down: a token that cannot be read, a file that exists, or has no folder. */
+async function checkPodApi(
+  { podApiTokenFile, podApiData }: InferValue<typeof parser>,
+  cli: Cli,
+): Promise<void> {
+  if (podApiTokenFile !== undefined) await tokenFrom(fromCaller(podApiTokenFile, cli.folder));
+  if (podApiData !== undefined) await checkNew(fromCaller(podApiData, cli.folder));
 }
 
 /** Who takes the Pod API's data, as the arguments say. Throws {@linkcode ConfigError} for arguments that contradict each other. */
