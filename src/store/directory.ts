@@ -111,7 +111,10 @@ async function get(root: Root, key: string, range?: ByteRange): Promise<Bytes> {
   } catch (error) {
     file?.close();
     if (error instanceof RangeError) throw error;
-    if (isAbsent(error) && !await head(root, key, action)) throw absent();
+    if (isAbsent(error)) {
+      await head(root, key, action); // the folder may have gone instead, and this says so
+      throw absent(); // even if another run has put it again since: when it was opened, it was not there
+    }
     throw await explain(error, action, root);
   }
 }

@@ -57,6 +57,27 @@ Deno.test("stopped: a systemd unit is stopped and started, through a stand-in fo
   assert.ok(it.runs());
 });
 
+Deno.test("stopped: a unit that starts on what was restored, and ends at once, has it taken back", async () => {
+  using it = await daemon();
+  const user = userOf(it, "counter.service", `collect.files({ data: "${it.data}" })`);
+  writeFileSync(`${it.data}/bad`, "");
+  assert.equal((await run(user, "backup", ARGS)).code, 0);
+  Deno.removeSync(`${it.data}/bad`);
+  const ctl = readFileSync(it.ctl, "utf8");
+  writeFileSync(it.ctl, ctl.replace("while :; do", "while [ $n -lt 5 ] || [ ! -e data/bad ]; do"));
+  const { code, err } = await run(user, "restore", [
+    "latest",
+    "--in-place",
+    "--conflict",
+    "overwrite",
+    ...ARGS,
+  ]);
+  assert.equal(code, 1, err);
+  assert.match(err, /"counter.service" does not run: it started, and ended/);
+  assert.ok(!existsSync(`${it.data}/bad`) && it.runs());
+  assert.deepEqual(notes(user), []);
+});
+
 Deno.test("stopped: a unit that systemd does not have is refused", async () => {
   using it = await daemon();
   const user = userOf(it, "other.service", `collect.files({ data: "${it.data}" })`);

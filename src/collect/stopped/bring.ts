@@ -13,6 +13,8 @@ const LOOK_MS = 100;
 const TIMEOUT_MS = 120_000;
 /** A start that fails is tried once more after this: a port may not be free yet. */
 const AGAIN_MS = 1000;
+/** How long a unit must run on data that may still be taken back. */
+const SETTLE_MS = 2000;
 
 /** Stops a service, and sees that it does not run. */
 export async function bringDown(control: Control, options: PauseOptions, signal: AbortSignal): Promise<void> {
@@ -57,6 +59,16 @@ export async function bringUp(control: Control, { startTimeoutMs }: PauseOptions
     await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     await attempt();
   });
+}
+
+/** Throws when a unit that has just been started ends again: of a simple one systemd says that it runs as soon as its process is there. */
+export async function staysUp(control: Control): Promise<void> {
+  if (control.kind !== "unit") return; // whoever starts it otherwise says when it runs
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
+  if (await control.running(new AbortController().signal) !== false) return;
+  throw new Error(
+    `"${control.name}" does not run: it started, and ended within ${SETTLE_MS / 1000} s. See its log`,
+  );
 }
 
 /** Waits until it runs, or does not; at once where it cannot be asked. */

@@ -6,7 +6,7 @@
 import { BusyError, messageOf } from "../../errors.ts";
 import type { Context } from "../../stage.ts";
 import { recover } from "../recover.ts";
-import { bringDown, bringUp, startAgain } from "./bring.ts";
+import { bringDown, bringUp, startAgain, staysUp } from "./bring.ts";
 import { journalFolder, keyOf, lockService, readRecord, writeRecord } from "./journal.ts";
 import type { Control } from "./service.ts";
 
@@ -121,6 +121,7 @@ function makePause(control: Control, options: PauseOptions, context: Context, be
     if (stoppedAt === undefined) return;
     note(true);
     await bringUp(control, options);
+    await staysUp(control);
   }
 
   async function halt(): Promise<void> {
