@@ -95,6 +95,20 @@ function flip(path: string, at: number): void {
   fs.writeFileSync(path, bytes);
 }
 
+Deno.test("a backup made without since is none to go on from, and that is the reason that is given", async () => {
+  using at = scene();
+  fs.writeFileSync(`${at.src}/file`, "x");
+  const first = await at.run({ whole: true });
+  assert.ok(!isIncrement((await at.run(LONG)).receipt));
+  assert.match(at.said.join("\n"), new RegExp(`A full backup: "${first.id}", the newest .* without "since"`));
+  assert.ok(isIncrement((await at.run(LONG)).receipt));
+  await at.run({ whole: true }); // one in between ends the chain
+  const next = await at.run(LONG);
+  assert.ok(!isIncrement(next.receipt));
+  assert.match(at.said.join("\n"), /A full backup: .* without "since"/);
+  await comesBack(at);
+});
+
 Deno.test("two plans with one name do not go on from each other", async () => {
   using at = scene();
   fs.writeFileSync(`${at.src}/file`, "one");

@@ -30,6 +30,8 @@ export interface SceneOptions extends Omit<FilesOptions, "since" | "indexDir"> {
   /** Another folder to back up than the scene's. */
   readonly src?: string;
   readonly identities?: () => string;
+  /** Without "since". */
+  readonly whole?: boolean;
 }
 
 /** A scratch folder with a source tree, a store, and where the host keeps its copies. */
@@ -69,10 +71,11 @@ export function scene(): Scene {
       to = store.directory(dir.join("store")),
       recipient: key = recipient,
       identities = () => identity,
+      whole = false,
       ...options
     } = {},
   ) =>
-    pipeline(collect.files({ app: from }, { ...options, since: "latest", indexDir: index }))
+    pipeline(collect.files({ app: from }, { ...options, ...!whole && { since: "latest", indexDir: index } }))
       .pipe(archive.tar())
       .pipe(compress.zstd())
       .pipe(encrypt.age({ recipients: [key], identities }))

@@ -77,12 +77,18 @@ async function goOn(
     const why = ended(chain, rules);
     if (why !== undefined) return why;
   }
+  if (!hasTree(receipt)) return `"${id}", the newest backup, was made without "since"`;
   const copy = readCopy(key, receipt.run);
   if (copy === "missing") {
     return `this host keeps no index of "${id}": it was made elsewhere or by another plan, or the copy in ${key.folder} is lost`;
   }
   if (copy === "damaged") return `the copy of the index of "${id}" in ${key.folder} is damaged`;
   return { increments: (chains[0]?.length ?? 1) - 1, lines: copy.lines };
+}
+
+/** Whether a backup was made by comparing, or to be compared with. */
+function hasTree({ sources }: BackupReceipt): boolean {
+  return sources.some(({ tool, facts }) => tool === "files" && facts.tree !== undefined);
 }
 
 /** Why a chain is not to grow any more. */
