@@ -19,7 +19,7 @@ export async function idAt(plan: Plan, at: Date, context: Context): Promise<stri
   for (const store of shelf.stores) {
     const catalog = await readCatalog(store, shelf).catch((error): Catalog => {
       if (shelf.stores.length === 1) throw error;
-      context.log.warn("copy", `Cannot read ${store.url}: ${messageOf(error)}`);
+      context.log.warn("target", `Cannot read ${store.url}: ${messageOf(error)}`);
       return { backups: [], events: [] };
     });
     for (const { id, time, state } of catalog.backups) {

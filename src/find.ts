@@ -146,7 +146,7 @@ export async function find(plan: Plan, id: string, context: Context): Promise<St
     } catch (error) {
       errors.push(error);
       if (shelf.stores.length > 1) {
-        context.log.warn("copy", `Cannot read ${store.url}: ${messageOf(error)}`);
+        context.log.warn("target", `Cannot read ${store.url}: ${messageOf(error)}`);
       }
     }
   }

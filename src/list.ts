@@ -54,7 +54,7 @@ export interface ListItem {
 }
 
 /**
- * Lists what lies on a plan's shelf, oldest first, store by store. A store that cannot be listed completely is a warning ("copy"); when
+ * Lists what lies on a plan's shelf, oldest first, store by store. A store that cannot be listed completely is a warning ("target"); when
  * none can be, its error is thrown.
  */
 export async function list(plan: Plan, options: ListOptions = {}): Promise<ListItem[]> {
@@ -66,7 +66,9 @@ export async function list(plan: Plan, options: ListOptions = {}): Promise<ListI
       for (const item of await listStore(store, shelf, options.details)) items.push(item);
     } catch (error) {
       errors.push(error);
-      if (shelf.stores.length > 1) options.log?.warn("copy", `Cannot read ${store.url}: ${messageOf(error)}`);
+      if (shelf.stores.length > 1) {
+        options.log?.warn("target", `Cannot read ${store.url}: ${messageOf(error)}`);
+      }
     }
   }
   if (errors.length === shelf.stores.length) throw errors[0];

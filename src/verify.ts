@@ -79,7 +79,8 @@ export async function verify(plan: Plan, options: VerifyOptions = {}): Promise<V
     } catch (error) {
       context.signal.throwIfAborted();
       errors.push(error);
-      if (stored.shelf.stores.length > 1) context.log.warn("copy", `${store.url}: ${messageOf(error)}`);
+      const kind = findError(error, IntegrityError) ? "copy" : "target";
+      if (stored.shelf.stores.length > 1) context.log.warn(kind, `${store.url}: ${messageOf(error)}`);
     }
   }
   const worst = errors.find((error) => findError(error, IntegrityError)) ?? errors[0];

@@ -22,6 +22,7 @@ export const listCommand: Command = command({
     "Standard output: a table. --json: an object a backup with plan, id, name, time, store, state, bytes, entries, contentBytes, " +
     "warnings, verified ({ event, at }). Only backups in the state complete can be restored.",
     "Of more than 1,000 backups in a store only the names are read, and what stands in receipts is left out; --details reads them all.",
+    "Exit code 3: one of several targets cannot be read, the others are listed; 1: none can.",
   ],
   examples: [
     "deno task list",
@@ -47,7 +48,7 @@ export const listCommand: Command = command({
         if (args.json) cli.terminal.out(JSON.stringify({ plan: job.name, ...item }));
         else found.push(item);
       }
-      return EXIT.complete;
+      return options.warned() > 0 ? EXIT.warnings : EXIT.complete;
     });
     for (const line of found.length > 0 ? listing(found) : []) cli.terminal.out(line);
     if (namesOnly > 0) {

@@ -49,7 +49,7 @@ export async function copy(plan: Plan, options: CopyOptions = {}): Promise<CopyR
     } catch (error) {
       context.signal.throwIfAborted();
       errors.push(error);
-      context.log.warn("copy", `Cannot copy from ${store.url}: ${messageOf(error)}`);
+      context.log.warn("target", `Cannot copy from ${store.url}: ${messageOf(error)}`);
     }
   }
   if (errors.length > 0 && holdings.length === 0) throw errors[0];

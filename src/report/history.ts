@@ -65,7 +65,7 @@ export interface History {
 /** Requests under way at a time. */
 const PARALLEL = 8;
 
-/** Reads the newest `last` backups and drills of a plan. A store that cannot be listed is a warning ("copy"), unless it is the last. */
+/** Reads the newest `last` backups and drills of a plan. A store that cannot be listed is a warning ("target"), unless it is the last. */
 export async function readHistory(shelf: Shelf, last: number, context: Context): Promise<History> {
   const catalogs = await readCatalogs(shelf, context);
   const skipped: string[] = [];
@@ -117,7 +117,9 @@ async function readCatalogs(shelf: Shelf, context: Context): Promise<{ store: St
     } catch (error) {
       context.signal.throwIfAborted();
       failure = error;
-      if (shelf.stores.length > 1) context.log.warn("copy", `Cannot read ${store.url}: ${messageOf(error)}`);
+      if (shelf.stores.length > 1) {
+        context.log.warn("target", `Cannot read ${store.url}: ${messageOf(error)}`);
+      }
     }
   }
   if (found.length === 0) throw failure;

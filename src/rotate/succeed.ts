@@ -58,7 +58,7 @@ export async function succeed(
     } catch (cause) {
       context.signal.throwIfAborted();
       error ??= cause as Error;
-      context.log.warn("copy", `"${one.head.id}" stays in ${one.store.url}: ${messageOf(cause)}`);
+      context.log.warn("target", `"${one.head.id}" stays in ${one.store.url}: ${messageOf(cause)}`);
     }
   }
   return { successor: [...successors.values()][0]?.head.id, ready, error };

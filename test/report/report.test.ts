@@ -88,7 +88,7 @@ Deno.test("report() reads every backup once from several stores, and says what i
   const warned: string[] = [];
   const log = { info: () => {}, warn: (kind: string) => void warned.push(kind) };
   assert.equal((await report(planOf("/nowhere", [a, broken]), { log })).backups.length, 4);
-  assert.deepEqual(warned, ["copy"]);
+  assert.deepEqual(warned, ["target"]);
   await assert.rejects(report(planOf("/nowhere", broken)), /Cannot list: gone/);
 });
 
