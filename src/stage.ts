@@ -37,7 +37,10 @@ export type EntryKind = "file" | "directory" | "symlink" | "hardlink";
 
 /** One file, directory or link of an archive. */
 export interface Entry {
-  /** Relative path, `/`-separated, no leading or trailing slash, no `.` or `..` part, never empty. */
+  /**
+   * Relative path, `/`-separated, no leading or trailing slash, no `.` or `..` part, never empty. Of a name that is not UTF-8 each byte
+   * that is none stands as one code point, U+10FF00 plus the byte: without loss, and valid Unicode.
+   */
   readonly path: string;
   /** What it is. A hard link names an earlier file of the same archive in `target`. */
   readonly kind: EntryKind;
@@ -45,6 +48,8 @@ export interface Entry {
   readonly mode: number;
   /** Modification time in whole milliseconds since 1970, may be negative. */
   readonly mtimeMs: number;
+  /** Nanoseconds that the modification time lies after `mtimeMs`: 0 to 999,999. Absent: not known. */
+  readonly mtimeNs?: number | undefined;
   /** Numeric owner. */
   readonly uid: number;
   /** Numeric group. */
@@ -64,14 +69,38 @@ export interface Entry {
   readonly body?: U8 | (() => Bytes) | undefined;
   /** SHA-256 of the content, when the collector has computed it on the way; valid once the body has been read. */
   readonly sha256?: (() => U8) | undefined;
+  /** Extended attributes by name ("user.origin", "security.capability"), ACLs left out. Absent: none, or not known. */
+  readonly xattrs?: ReadonlyMap<string, U8> | undefined;
+  /** Access control lists, of what has more than its mode says. Absent: none, or not known. */
+  readonly acl?: Acl | undefined;
+  /**
+   * Of a sparse file what is no hole: offset and length in bytes of each extent in turn, ascending and apart. The content reads as
+   * zeros outside of them. Absent: no holes, or not known.
+   */
+  readonly extents?: readonly number[] | undefined;
+}
+
+/**
+ * POSIX access control lists as text (acl(5), short form): entries between commas, named ones with the number after the permissions
+ * as star and libarchive write it: `user::rw-,user:lisa:r--:1000,group::r--,mask::r--,other::---`. The name is the number where this host has none.
+ */
+export interface Acl {
+  /** What applies to the thing itself. */
+  readonly access?: string | undefined;
+  /** Of a folder: what is made in it gets. */
+  readonly default?: string | undefined;
 }
 
 /** One line of an archive's index: an entry's metadata, its digest, and where its bytes lie. */
-export interface IndexEntry extends Omit<Entry, "body" | "sha256"> {
+export interface IndexEntry extends Omit<Entry, "body" | "sha256" | "xattrs" | "acl" | "extents"> {
   /** Lower-case hexadecimal SHA-256 of the content; only for files. */
   readonly sha256?: string | undefined;
   /** Offset of the content (for other kinds: of the end of the header) in the uncompressed archive. */
   readonly offset: number;
+  /** Lower-case hexadecimal SHA-256 of extended attributes and ACLs, as the archive's PAX records in order of their keys; absent: none. */
+  readonly attributes?: string | undefined;
+  /** Of a file stored as sparse: length of what lies at `offset`, its map (GNU tar's PAX format 1.0) and then the extents. */
+  readonly stored?: number | undefined;
 }
 
 /** One tool that took part, as the receipt records it. */
@@ -104,7 +133,7 @@ export interface Contents {
   readonly merkleRoot: string;
   /** Digest of the receipt of the backup this one builds on; null for a full backup. */
   readonly base: string | null;
-  /** "basic": mode, owner, millisecond times, links. */
+  /** "basic": mode, owner, millisecond times, links. "full": also nanoseconds, extended attributes, ACLs, holes, names that are not UTF-8. */
   readonly metadata: string;
 }
 
