@@ -7,8 +7,14 @@ import { createHash } from "node:crypto";
 import { IntegrityError, StageError } from "./errors.ts";
 import type { Body, Bytes, Reader, U8 } from "./stage.ts";
 
-/** Makes a stream from a generator; nothing is read ahead, cancel runs the generator's `finally`. */
-export function toBytes(source: () => AsyncGenerator<U8, void, undefined>): Bytes {
+/**
+ * Makes a stream from a generator; nothing is read ahead, cancel runs the generator's `finally`, or
+ * cancels `upstream`, which the generator would have read, if it has not begun.
+ */
+export function toBytes(
+  source: () => AsyncGenerator<U8, void, undefined>,
+  upstream?: Pick<Bytes, "cancel">,
+): Bytes {
   let iterator: AsyncGenerator<U8, void, undefined> | undefined;
   return new ReadableStream<U8>({
     async pull(controller): Promise<void> {
@@ -18,7 +24,8 @@ export function toBytes(source: () => AsyncGenerator<U8, void, undefined>): Byte
       else controller.enqueue(value);
     },
     async cancel(reason): Promise<void> {
-      await iterator?.return(reason as void);
+      if (iterator) await iterator.return(reason as void);
+      else await upstream?.cancel(reason);
     },
   }, { highWaterMark: 0 });
 }
@@ -101,7 +108,7 @@ export function watch(bytes: Bytes, see: (chunk: U8) => void, end?: () => void |
       yield chunk;
     }
     await end?.();
-  });
+  }, bytes);
 }
 
 /** Labels the errors of a stream with the stage it comes from; an inner label stands. */

@@ -76,7 +76,7 @@ async function begun(bytes: Bytes): Promise<Bytes> {
       } finally {
         await reader.cancel().catch(() => {});
       }
-    }),
+    }, reader),
   );
 }
 

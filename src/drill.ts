@@ -275,7 +275,7 @@ function flipping(store: Store, key: string, context: Context): Store {
           flipped[mine]! ^= 1 << randomInt(8);
           yield flipped;
         }
-      });
+      }, bytes);
     },
   };
 }

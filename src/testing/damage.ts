@@ -54,7 +54,7 @@ export function damaged(bytes: Bytes, fault: Fault, room: { written: number }): 
     } finally {
       await reader.cancel().catch(() => {});
     }
-  });
+  }, bytes);
 }
 
 function fill(room: { written: number }, bytes: number, fault: Fault): void {

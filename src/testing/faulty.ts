@@ -117,7 +117,12 @@ export function faultySince(past: History, store: Store, plan: readonly Fault[])
       const fault = next("get", key);
       await before(fault);
       const stream = await store.get(key, range);
-      after(fault);
+      try {
+        after(fault);
+      } catch (error) {
+        await stream.cancel(error); // nobody else will: a connection would stay open
+        throw error;
+      }
       return fault ? damaged(stream, fault, room) : stream;
     },
     head: async (key) => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { ExistsError, StoreError } from "../../src/errors.ts";
+import type { Bytes, U8 } from "../../src/stage.ts";
 import { memory } from "../../src/store/mod.ts";
 import { faulty } from "../../src/testing/faulty.ts";
 import { bytesOf, keysOf } from "../contract/store.ts";
@@ -23,6 +24,24 @@ Deno.test("faulty() fails the nth call of a kind and a key, and no other", async
   assert.equal((await store.head("app"))?.bytes, 1);
   assert.deepEqual(await keysOf(store), ["a.intent", "app", "b.intent", "late"]);
   assert.deepEqual(store.calls.slice(0, 3), ["put a.intent", "put app", "put b.intent"]);
+});
+
+Deno.test("faulty() leaves no stream open that nobody gets or reads", async () => {
+  let open = 0;
+  const inner = memory();
+  await inner.put("app", noise(10));
+  const counting = {
+    ...inner,
+    get: (): Promise<Bytes> => {
+      open++;
+      return Promise.resolve(new ReadableStream<U8>({ cancel: () => void open-- }));
+    },
+  };
+  const store = faulty(counting, [{ on: "get", nth: 1, how: "after" }, { on: "get", how: "slow", ms: 1 }]);
+  await assert.rejects(store.get("app"), StoreError);
+  assert.equal(open, 0, "the answer got lost");
+  await (await store.get("app")).cancel();
+  assert.equal(open, 0, "cancelled before it was read");
 });
 
 Deno.test("faulty() tears, cuts and flips", async () => {

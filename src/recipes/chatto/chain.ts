@@ -95,7 +95,7 @@ function withoutKeys(bytes: Bytes): Bytes {
       first = false;
       yield chunk;
     }
-  });
+  }, bytes);
 }
 
 /** Encrypts the text of a key file as Chatto does: age, binary, with a passphrase. */
