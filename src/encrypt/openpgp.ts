@@ -4,34 +4,19 @@
  * @module
  */
 import { label, toBytes } from "../bytes.ts";
-import { IntegrityError, KeyError, messageOf } from "../errors.ts";
-import {
-  type Certificate,
-  certificatesIn,
-  isOpen,
-  type KeyData,
-  loadLibrary,
-  type OpenpgpSecrets,
-  openSecretKeys,
-} from "../openpgp/keys.ts";
-import { dearmor, readPackets } from "../openpgp/packets.ts";
+import { IntegrityError } from "../errors.ts";
+import { type Certificate, certificatesIn, type KeyData, type OpenpgpSecrets } from "../openpgp/keys.ts";
+import { dearmor } from "../openpgp/packets.ts";
 import { checkFunctions } from "../secrets.ts";
 import type { Archive, Body, Bytes, Sealed, Stage, U8 } from "../stage.ts";
 import { type Intake, intake } from "./intake.ts";
-import {
-  damaged,
-  type MessageStart,
-  openMessage,
-  type SessionKey,
-  startsMessage,
-  takeStart,
-} from "./openpgp_open.ts";
+import { type MessageStart, openMessage, startsMessage, takeStart } from "./openpgp_open.ts";
 import { makeEnvelope, sealMessage } from "./openpgp_seal.ts";
+import { type Unlock, unlocker } from "./openpgp_unlock.ts";
 import { asArchive, nameOf } from "./plaintext.ts";
 
 const NAME = "openpgp";
 const SUFFIX = ".gpg";
-const PASS = 'Pass its secret key (--identity FILE), as "gpg --export-secret-keys" writes it';
 
 /** Options of {@linkcode openpgp}. */
 export interface OpenpgpOptions extends OpenpgpSecrets {
@@ -116,67 +101,6 @@ async function sealed(body: Body, certificates: readonly Certificate[]): Promise
     yield* sealMessage(sessionKey, intake(body.read()));
   }
   return { read: () => label(NAME, toBytes(file)) };
-}
-
-type Unlock = (start: MessageStart, what: string) => Promise<SessionKey>;
-
-/** Finds the session key of a message's start; asks for the secret key once. */
-function unlocker(secrets: OpenpgpSecrets): Unlock {
-  const known = new Map<string, SessionKey>();
-  let keys: ReturnType<typeof openSecretKeys> | undefined;
-  return async ({ packets }, what) => {
-    const id = packets.toHex();
-    const before = known.get(id);
-    if (before) return before;
-    const ids = keyIdsOf(packets);
-    const needs = `It is encrypted to the OpenPGP key ${ids.join(", ") || "of nobody (a passphrase)"}`;
-    if (!secrets.secretKey) {
-      throw new KeyError(
-        `Cannot decrypt ${what}: no OpenPGP secret key is given. ${needs}. ${PASS}`,
-      );
-    }
-    const given = await (keys ??= openSecretKeys(secrets, `decrypt ${what}`));
-    const usable = given.filter((key) => key.getKeys().some((part) => isOpen(part)));
-    const found = await sessionKeyFor(packets, usable, what);
-    if (!found) {
-      const locked = given.length > usable.length ||
-        given.some((key) => key.getKeys().some((part) => !isOpen(part)));
-      throw new KeyError(
-        `Cannot decrypt ${what}: ${
-          locked ? "the secret key is locked, or does not fit" : "no secret key given fits"
-        }. ${needs}` +
-          (locked ? '. Give its passphrase ("passphrase")' : `. ${PASS}`),
-      );
-    }
-    known.set(id, found);
-    return found;
-  };
-}
-
-/** Undefined when no key fits. */
-async function sessionKeyFor(
-  packets: U8,
-  decryptionKeys: Awaited<ReturnType<typeof openSecretKeys>>,
-  what: string,
-): Promise<SessionKey | undefined> {
-  if (decryptionKeys.length === 0) return undefined;
-  const { readMessage, decryptSessionKeys } = await loadLibrary();
-  const message = await readMessage({ binaryMessage: packets }).catch((cause) => {
-    throw damaged(what, messageOf(cause), cause);
-  });
-  const found = await decryptSessionKeys({ message, decryptionKeys: [...decryptionKeys] }).catch(() => []);
-  return found[0] && { data: found[0].data, algorithm: found[0].algorithm };
-}
-
-/** The ids of the keys that a message's start names; zeros: whose it is was hidden. */
-export function keyIdsOf(packets: U8): readonly string[] {
-  return readPackets(packets).flatMap(({ tag, body }) => {
-    if (tag !== 1) return [];
-    if (body[0] === 3) return [body.subarray(1, 9).toHex().toUpperCase()];
-    const length = body[1] ?? 0; // version 6: key version and fingerprint
-    const fingerprint = body.subarray(3, 2 + length).toHex().toUpperCase();
-    return [body[2] === 6 ? fingerprint.slice(0, 16) : fingerprint.slice(-16)];
-  });
 }
 
 interface Opened {

@@ -6,7 +6,7 @@
 import type { Bytes } from "../stage.ts";
 import { describeStanzas, readStanzas } from "./header.ts";
 import { intake } from "./intake.ts";
-import { keyIdsOf } from "./openpgp.ts";
+import { keyIdsOf } from "./openpgp_unlock.ts";
 import { startsMessage, takeStart } from "./openpgp_open.ts";
 import { header } from "./unlock.ts";
 

@@ -76,10 +76,14 @@ export interface OpenpgpSecrets {
   readonly passphrase?: (() => string | Promise<string>) | undefined;
 }
 
-/** Reads and unlocks secret keys; those whose passphrase does not fit stay locked. Throws {@linkcode KeyError}. */
+/**
+ * Reads and unlocks secret keys, of several those whose passphrase fits. Where `keyIds` (16 hexadecimal digits, upper case) are given,
+ * only what has one of them: nobody is asked for the passphrase of a key that is of no use. Throws {@linkcode KeyError}.
+ */
 export async function openSecretKeys(
   secrets: OpenpgpSecrets,
   what: string,
+  keyIds?: readonly string[],
 ): Promise<readonly Library.PrivateKey[]> {
   if (!secrets.secretKey) throw new KeyError(`Cannot ${what}: no OpenPGP secret key is given ("secretKey")`);
   const given = await askSecret(secrets.secretKey, "the OpenPGP secret key");
@@ -95,11 +99,12 @@ export async function openSecretKeys(
     }
   }
   if (keys.length === 0) throw new KeyError("Cannot read the OpenPGP secret key: it holds none");
+  const fitting = keyIds === undefined ? keys : keys.filter((key) => hasKeyId(key, keyIds));
   const locked = (key: Library.PrivateKey): boolean => key.getKeys().some((part) => !isOpen(part));
-  if (!keys.some(locked) || !secrets.passphrase) return keys;
+  if (!fitting.some(locked) || !secrets.passphrase) return fitting;
   const passphrase = await askSecret(secrets.passphrase, "the passphrase of the OpenPGP secret key");
   const opened = await Promise.all(
-    keys.map((privateKey) =>
+    fitting.map((privateKey) =>
       locked(privateKey) ? decryptKey({ privateKey, passphrase }).catch(() => undefined) : privateKey
     ),
   );
@@ -110,6 +115,10 @@ export async function openSecretKeys(
     );
   }
   return usable;
+}
+
+function hasKeyId(key: Library.PrivateKey, keyIds: readonly string[]): boolean {
+  return key.getKeyIDs().some((id) => keyIds.includes(id.toHex().toUpperCase()));
 }
 
 /** Whether a key or subkey is not locked. A dummy (an off-line primary key) has nothing to lock. */

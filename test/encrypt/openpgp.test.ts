@@ -174,6 +174,28 @@ Deno.test("openpgp() undo says whose key is missing, locked or wrong", async () 
   await assert.rejects(open(without, await seal(own, noise(10))), /is locked/);
 });
 
+Deno.test("openpgp() undo asks nobody for the passphrase of a key that does not fit", async () => {
+  const locked = await openpgpPair({ passphrase: "correct horse" });
+  let asked = 0;
+  const passphrase = (): string => (asked++, "correct horse");
+  const withKeys = (...secretKeys: string[]): Stage<Archive, Sealed> =>
+    encrypt.openpgp({ recipients: [pair.certificate], secretKey: () => secretKeys, passphrase });
+  const sealed = await seal(stage(), noise(10));
+  await assert.rejects(open(withKeys(locked.secretKey), sealed), /no secret key given fits/);
+  assert.deepEqual(await open(withKeys(locked.secretKey, pair.secretKey), sealed), noise(10));
+  assert.equal(asked, 0);
+  // Whose key is needed can be hidden: then every key may be the one.
+  const hidden = await encryptByLibrary({
+    message: await createMessage({ binary: noise(10) }),
+    encryptionKeys: await readKey({ armoredKey: locked.certificate }),
+    wildcard: true,
+    format: "binary",
+  });
+  const bytes = new Uint8Array(hidden as Uint8Array);
+  assert.deepEqual(await open(withKeys(pair.secretKey, locked.secretKey), bytes), noise(10));
+  assert.equal(asked, 1);
+});
+
 Deno.test("openpgp() refuses to encrypt to a key that is expired or revoked, and still reads with it", async () => {
   const day = 86_400_000;
   const old = await openpgpPair({ date: new Date(Date.now() - 10 * day), days: 5 });
