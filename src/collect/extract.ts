@@ -9,6 +9,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { ExistsError, messageOf, StoreError } from "../errors.ts";
+import { openWriter, type Writer } from "../libc/write.ts";
 import type { Context, Files } from "../stage.ts";
 import { checkSpace, dryRun, fill, refuseConflicts, type Survey, survey } from "./fill.ts";
 import { markDone, readJournal, rollBack } from "./journal.ts";
@@ -47,6 +48,8 @@ interface Session {
   readonly owners: Owners | undefined;
   readonly mounts: Mounts;
   readonly registration: Registration;
+  /** Where the FFI permission is granted. */
+  readonly writer: Writer | undefined;
 }
 
 /**
@@ -92,7 +95,8 @@ async function restoreAll(
   // What was taken back may have been above the target.
   const selection = select(context.want, roots);
   const found = await survey(files, context, selection);
-  const session = await open(context, selection);
+  using writer = openWriter();
+  const session = await open(context, selection, writer);
   let plans: readonly Plan[];
   try {
     checkSpace(found.bytes, session.stagings.map(({ path }) => path));
@@ -103,7 +107,7 @@ async function restoreAll(
   await clear(context, session, plans);
 }
 
-async function open(context: Context, selection: Selection): Promise<Session> {
+async function open(context: Context, selection: Selection, writer: Writer | undefined): Promise<Session> {
   const mounts = readMounts();
   const stagings: Staging[] = [];
   try {
@@ -112,7 +116,7 @@ async function open(context: Context, selection: Selection): Promise<Session> {
     const { umask, ...made } = ways(stagings[0]!);
     const owners = ownersFor(made, context.log);
     const trees = stagings.map(({ path }) => tree(join(path, "new"), umask, owners));
-    return { selection, stagings, trees, owners, mounts, registration };
+    return { selection, stagings, trees, owners, mounts, registration, writer };
   } catch (error) {
     for (const staging of stagings.toReversed()) removeStaging(staging, true);
     throw error;
@@ -140,7 +144,7 @@ async function write(
   await syncTrees(replacing);
   await session.registration.renew();
   context.signal.throwIfAborted();
-  const journal = swapIn(stagings, plans);
+  const journal = swapIn(stagings, plans, undefined, session.writer?.exchange);
   // Whoever depends on the new things has the last word, while the old ones are still there.
   await context.want.confirm?.();
   markDone(journal);
@@ -179,10 +183,10 @@ function plan(context: Context, session: Session): readonly Plan[] {
 }
 
 /** Takes everything back and gives the error to throw. */
-async function abandon({ stagings, registration }: Session, error: unknown): Promise<unknown> {
+async function abandon({ stagings, registration, writer }: Session, error: unknown): Promise<unknown> {
   try {
     const journal = readJournal(stagings[0]!.path);
-    if (journal) rollBack(journal);
+    if (journal) rollBack(journal, undefined, writer?.exchange);
     for (const staging of stagings.toReversed()) removeStaging(staging, true);
     await registration.remove();
   } catch (cause) {

@@ -11,6 +11,7 @@ import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { IntegrityError } from "../errors.ts";
+import { type Exchange, exchanged, ifPresent, move, never, type Step, takeBack } from "./moves.ts";
 import { codeOf, setTimes } from "./place.ts";
 import { syncFolder, writeDurably } from "./staging.ts";
 
@@ -25,6 +26,8 @@ const moveSchema = v.object({
   old: v.optional(v.string()),
   /** An empty folder stands there; the new one takes its place in one step. */
   empty: v.optional(v.boolean()),
+  /** Inodes of the new thing and of the one that makes way: after an exchange nothing else tells which is which. */
+  inodes: v.optional(v.tuple([v.number(), v.number()])),
 });
 
 const touchSchema = v.object({
@@ -52,9 +55,6 @@ export interface Journal {
   /** From the top down. */
   readonly touches: readonly Touch[];
 }
-
-/** Called before each change on disk; tests die in it. */
-export type Step = (what: string) => void;
 
 /** Writes the journal. From here on the swap counts as begun. */
 export function beginJournal(staging: string, journal: Journal): void {
@@ -106,9 +106,14 @@ export function readJournal(staging: string): Journal | undefined {
   }
 }
 
-/** Makes the moves of a journal that has begun, then sets the folders' metadata. Until {@linkcode markDone} all can be taken back. */
-export function perform(journal: Journal, step: Step = () => {}): void {
-  for (const { from, to, old, empty } of journal.moves) {
+/**
+ * Makes the moves of a journal that has begun, then sets the folders' metadata. Until {@linkcode markDone} all can be taken back. With
+ * `exchange` there is no moment at which neither the old thing nor the new one stands in its place.
+ */
+export function perform(journal: Journal, step: Step = () => {}, exchange: Exchange = never): void {
+  for (const one of journal.moves) {
+    if (exchanged(one, step, exchange)) continue;
+    const { from, to, old, empty } = one;
     if (old !== undefined) {
       step(`aside ${to}`);
       move(to, old);
@@ -143,13 +148,13 @@ export function isDone(staging: string): boolean {
 }
 
 /** Takes back what was moved, wherever it stopped, and makes the journal void. Safe to repeat. */
-export function rollBack(journal: Journal, step: Step = () => {}): void {
+export function rollBack(journal: Journal, step: Step = () => {}, exchange: Exchange = never): void {
   fs.rmSync(join(journal.stagings[0]!, "done"), { force: true });
   for (const { folder, before, after } of journal.touches) {
     // A mode that forbids writing would stand in the way of moving things out again.
     if (after) ifPresent(() => fs.chmodSync(folder, before.mode | 0o700));
   }
-  for (const one of journal.moves.toReversed()) takeBack(one, step);
+  for (const one of journal.moves.toReversed()) takeBack(one, step, exchange);
   for (const { folder, before } of journal.touches.toReversed()) {
     step(`untouch ${folder}`);
     ifPresent(() => setMeta(folder, before));
@@ -159,64 +164,10 @@ export function rollBack(journal: Journal, step: Step = () => {}): void {
   syncFolder(journal.stagings[0]!);
 }
 
-function takeBack({ from, to, old, empty }: Move, step: Step): void {
-  const aside = old !== undefined && exists(old);
-  // What may only be judged by its absence in the staging folder: without `old` in its place nothing of ours is at `to`.
-  if (from !== undefined && !exists(from) && (old === undefined || aside)) {
-    step(`unmove ${to}`);
-    ifPresent(() => move(to, from, dirname(from)));
-  }
-  if (aside) {
-    // What a service has made there meanwhile goes with the rest of what is taken back.
-    if (from === undefined && exists(to)) move(to, `${old}.new`);
-    step(`restore ${to}`);
-    move(old, to);
-  }
-  if (empty && !exists(to)) {
-    step(`empty ${to}`);
-    fs.mkdirSync(to, 0o700);
-  }
-}
-
-/**
- * A rename. An ordinary user may not move a folder whose mode forbids writing (its ".." changes): it is opened for the moment.
- * So is `staged`, a folder of the staged tree, for good: nothing but this swap looks at it.
- */
-function move(from: string, to: string, staged?: string): void {
-  try {
-    return fs.renameSync(from, to);
-  } catch (error) {
-    if (codeOf(error) !== "EACCES") throw error;
-    if (staged !== undefined) fs.chmodSync(staged, 0o700);
-  }
-  const stat = fs.lstatSync(from);
-  const shut = stat.isDirectory() && (stat.mode & 0o200) === 0;
-  if (shut) fs.chmodSync(from, 0o700);
-  let at = from;
-  try {
-    fs.renameSync(from, to);
-    at = to;
-  } finally {
-    if (shut) fs.chmodSync(at, stat.mode & 0o7777);
-  }
-}
-
 function setMeta(folder: string, meta: FolderMeta): void {
   const now = fs.lstatSync(folder);
   if (!now.isDirectory()) return;
   if (now.uid !== meta.uid || now.gid !== meta.gid) fs.chownSync(folder, meta.uid, meta.gid);
   fs.chmodSync(folder, meta.mode);
   setTimes(folder, meta.mtimeMs);
-}
-
-function exists(path: string): boolean {
-  return fs.lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-}
-
-function ifPresent(work: () => void): void {
-  try {
-    work();
-  } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw error;
-  }
 }

@@ -7,7 +7,8 @@ import { lstatSync } from "node:fs";
 import { dirname, isAbsolute, join, normalize, sep } from "node:path";
 import { messageOf } from "../errors.ts";
 import type { Log, State } from "../stage.ts";
-import { isDone, type Journal, readJournal, rollBack, type Step } from "./journal.ts";
+import { isDone, type Journal, readJournal, rollBack } from "./journal.ts";
+import type { Step } from "./moves.ts";
 import { registered } from "./registry.ts";
 import { claimLeftover, leftoversNear, removeStaging, type Staging } from "./staging.ts";
 

@@ -15,9 +15,9 @@ import {
   markDone,
   type Move,
   perform,
-  type Step,
   type Touch,
 } from "./journal.ts";
+import type { Exchange, Step } from "./moves.ts";
 import { codeOf } from "./place.ts";
 import { isStaging, quote } from "./select.ts";
 import type { Mounts, Staging } from "./staging.ts";
@@ -68,13 +68,22 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
     if (options.conflict === "error") return void plan.conflicts.push(path);
     if (options.conflict === "skip") return void plan.skipped.push(path);
     if (here.isDirectory()) refuseMounts(to, here.dev, options.mounts);
-    plan.moves.push({ from, to, old: join(staging.path, "old", String(aside++)) });
+    plan.moves.push(replacing(from, to, staged, here));
+  }
+
+  function replacing(from: string, to: string, staged: fs.Stats, here: fs.Stats): Move {
+    return {
+      from,
+      to,
+      old: join(staging.path, "old", String(aside++)),
+      inodes: [staged.ino, here.ino],
+    };
   }
 
   function merge(path: string, from: string, to: string, here: fs.Stats, staged: fs.Stats): void {
     if (path === "" && options.replace && !holdsStaging(staging, to)) {
       refuseMounts(to, here.dev, options.mounts);
-      return void plan.moves.push({ from, to, old: join(staging.path, "old", String(aside++)) });
+      return void plan.moves.push(replacing(from, to, staged, here));
     }
     const before = metaOf(here);
     const apply = options.conflict === "overwrite" && options.asked(path);
@@ -107,12 +116,18 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
     const here = fs.readdirSync(folder).filter((name) => !isStaging(name) && name !== FILE_SYSTEM_OWN);
     for (const name of new Set([...here, ...items])) {
       const to = join(folder, name);
-      const staged = items.includes(name) ? { from: join(top, name) } : {};
-      if (!here.includes(name)) plan.moves.push({ ...staged, to });
-      else {
-        if (fs.lstatSync(to).isDirectory()) refuseMounts(to, dev, options.mounts);
-        plan.moves.push({ ...staged, to, old: join(staging.path, "old", String(aside++)) });
+      const from = items.includes(name) ? join(top, name) : undefined;
+      if (from !== undefined && !here.includes(name)) {
+        plan.moves.push({ from, to });
+        continue;
       }
+      const standing = fs.lstatSync(to);
+      if (standing.isDirectory()) refuseMounts(to, dev, options.mounts);
+      plan.moves.push(
+        from === undefined
+          ? { to, old: join(staging.path, "old", String(aside++)) }
+          : replacing(from, to, fs.lstatSync(from), standing),
+      );
     }
   }
 
@@ -186,18 +201,28 @@ function metaOf(stat: fs.Stats): FolderMeta {
 }
 
 /** Makes the moves of all places under one journal, for good. `step` is for tests. */
-export function commit(stagings: readonly Staging[], plans: readonly Plan[], step?: Step): void {
-  markDone(swapIn(stagings, plans, step), step);
+export function commit(
+  stagings: readonly Staging[],
+  plans: readonly Plan[],
+  step?: Step,
+  exchange?: Exchange,
+): void {
+  markDone(swapIn(stagings, plans, step, exchange), step);
 }
 
 /** Makes the moves of all places under one journal, which can take them back until it is marked as done. */
-export function swapIn(stagings: readonly Staging[], plans: readonly Plan[], step?: Step): Journal {
+export function swapIn(
+  stagings: readonly Staging[],
+  plans: readonly Plan[],
+  step?: Step,
+  exchange?: Exchange,
+): Journal {
   const journal: Journal = {
     stagings: stagings.map(({ path }) => path),
     moves: plans.flatMap(({ moves }) => moves),
     touches: plans.flatMap(({ touches }) => touches),
   };
   beginJournal(journal.stagings[0]!, journal);
-  perform(journal, step);
+  perform(journal, step, exchange);
   return journal;
 }

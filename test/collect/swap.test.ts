@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { readJournal, rollBack } from "../../src/collect/journal.ts";
 import { recover } from "../../src/collect/recover.ts";
 import { register } from "../../src/collect/registry.ts";
+import { openWriter } from "../../src/libc/write.ts";
 import { readMounts, removeStaging, stage, type Staging } from "../../src/collect/staging.ts";
 import { commit, type Plan, planSwap } from "../../src/collect/swap.ts";
 import type { Context } from "../../src/stage.ts";
@@ -123,15 +124,19 @@ const scenes: Record<string, readonly Old[]> = {
   "three places": [{}, OLD, OLD],
 };
 
-for (const [name, olds] of Object.entries(scenes)) {
-  Deno.test(`swap of ${name} is taken back after death at any step`, async () => {
+/** Without the C library, and with it. */
+const ways = { "": undefined, ", by exchanges": openWriter } as const;
+
+for (const [name, olds, how, open] of scenesBothWays()) {
+  Deno.test(`swap of ${name} is taken back after death at any step${how}`, async () => {
+    using writer = open?.();
     let after = "";
     let finished = false;
     for (let n = 0; !finished; n += olds.length > 2 ? 4 : 1) {
       using tmp = scratch();
       const { context, targets, stagings, plans } = await scene(tmp.path, olds);
       const before = looks(targets);
-      finished = !dies(() => commit(stagings, plans, dyingAt(n)));
+      finished = !dies(() => commit(stagings, plans, dyingAt(n), writer?.exchange));
       for (const staging of stagings) staging.release();
       const found = await recover(context);
       if (finished) {
@@ -150,15 +155,87 @@ for (const [name, olds] of Object.entries(scenes)) {
   });
 }
 
+function* scenesBothWays(): Generator<[string, readonly Old[], string, typeof openWriter | undefined]> {
+  for (const [name, olds] of Object.entries(scenes)) {
+    for (const [how, open] of Object.entries(ways)) {
+      if (open === undefined || olds.includes(OLD) && olds.length < 3) yield [name, olds, how, open];
+    }
+  }
+}
+
+Deno.test("swap by exchanges: at every step each thing that is replaced stands in its place, the old one or the new", async () => {
+  using tmp = scratch();
+  using writer = openWriter();
+  assert.ok(writer, "the C library cannot be opened");
+  const { targets, stagings, plans } = await scene(tmp.path, [OLD]);
+  const replaced = plans.flatMap(({ moves }) =>
+    moves.flatMap(({ to, old }) => old === undefined ? [] : [to])
+  );
+  assert.deepEqual(replaced.map((path) => path.slice(targets[0]!.length)).sort(), [
+    "/both/deep/file",
+    "/both/file",
+    "/file",
+    "/folder",
+    "/link",
+  ]);
+  const present = (what: string): void => {
+    for (const path of replaced) {
+      assert.ok(fs.lstatSync(path, { throwIfNoEntry: false }), `${path} at ${what}`);
+    }
+  };
+  let exchanges = 0;
+  const exchange = (one: string, other: string): boolean => {
+    exchanges++;
+    return writer.exchange(one, other);
+  };
+  commit(stagings, plans, present, exchange);
+  assert.equal(exchanges, replaced.length);
+  assert.equal(fs.readFileSync(join(targets[0]!, "folder"), "utf8"), "now a file");
+  // And back: a look between any two steps finds them all as well.
+  rollBack(readJournal(stagings[0]!.path)!, present, writer.exchange);
+  assert.equal(fs.readFileSync(join(targets[0]!, "folder", "x"), "utf8"), "old x");
+  assert.equal(exchanges, replaced.length);
+  for (const staging of stagings) removeStaging(staging, true);
+});
+
+Deno.test("an exchange that died is taken back by who cannot exchange, and never by guess", async () => {
+  for (const foreign of [false, true]) {
+    using tmp = scratch();
+    using writer = openWriter();
+    const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
+    const before = looks(targets);
+    let dead = false;
+    const dying = (what: string): void => {
+      if (what.startsWith("aside")) dead = true;
+      if (dead) throw new Death(what);
+    };
+    assert.ok(dies(() => commit(stagings, plans, dying, writer!.exchange)));
+    const one = plans[0]!.moves.find(({ inodes }) => inodes)!;
+    stagings[0]!.release();
+    if (foreign) {
+      // The old thing's inode is another: on a file system whose numbers do not last, nothing tells which is which.
+      fs.renameSync(one.from!, tmp.join("kept"));
+      fs.writeFileSync(one.from!, "not what was there");
+      await assert.rejects(recover(context, targets), /neither the old thing nor the new one/);
+      fs.renameSync(tmp.join("kept"), one.from!);
+    }
+    assert.deepEqual((await recover(context)).rolledBack, targets);
+    assert.equal(looks(targets), before);
+  }
+});
+
 Deno.test("swap is taken back although taking back dies at any step as well", async () => {
-  for (const [name, olds] of Object.entries({ "a merge": [OLD], "an empty target": [{}] } as typeof scenes)) {
-    for (let n = 1; n < 40; n += 2) {
+  using writer = openWriter();
+  const all = { "a merge": [OLD], "an empty target": [{}], "a merge by exchanges": [OLD] } as typeof scenes;
+  for (const [name, olds] of Object.entries(all)) {
+    const exchange = name.endsWith("exchanges") ? writer?.exchange : undefined;
+    for (let n = exchange ? 2 : 1; n < 40; n += exchange ? 6 : 2) {
       let whole = false;
       for (let m = 0; !whole; m += 3) {
         using tmp = scratch();
         const { context, targets, stagings, plans } = await scene(tmp.path, olds);
         const before = looks(targets);
-        const died = dies(() => commit(stagings, plans, dyingAt(n)));
+        const died = dies(() => commit(stagings, plans, dyingAt(n), exchange));
         for (const staging of stagings) staging.release();
         if (!died) break;
         for (let again = 0; again < 2; again++) {
@@ -346,15 +423,18 @@ Deno.test("recover() leaves alone what another user, or an open folder, puts bes
   }
 });
 
-Deno.test("rollBack() of a swap that had ended is taken back to the end, wherever it dies", async () => {
-  for (let n = 0, whole = false; !whole; n += 2) {
-    using tmp = scratch();
-    const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
-    const before = looks(targets);
-    commit(stagings, plans);
-    whole = !dies(() => rollBack(readJournal(stagings[0]!.path)!, dyingAt(n)));
-    stagings[0]!.release();
-    await recover(context);
-    assert.equal(looks(targets), before, `died at ${n}`);
-  }
-});
+for (const [how, open] of Object.entries(ways)) {
+  Deno.test(`rollBack() of a swap that had ended is taken back to the end, wherever it dies${how}`, async () => {
+    using writer = open?.();
+    for (let n = 0, whole = false; !whole; n += 2) {
+      using tmp = scratch();
+      const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
+      const before = looks(targets);
+      commit(stagings, plans);
+      whole = !dies(() => rollBack(readJournal(stagings[0]!.path)!, dyingAt(n), writer?.exchange));
+      stagings[0]!.release();
+      await recover(context);
+      assert.equal(looks(targets), before, `died at ${n}`);
+    }
+  });
+}
