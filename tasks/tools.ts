@@ -1,6 +1,7 @@
 /**
  * `deno task tools`: installs the stock tools that the tests judge with, from the system's packages (Debian and its kin; as root).
- * Programs that no package brings are built with Go into a cache of their own, once.
+ * Programs that no package brings are built with Go into a cache of their own, once; with `--bench` also rustic, with Cargo, for the
+ * benchmark.
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
@@ -13,6 +14,7 @@ const CACHE = join(Deno.env.get("XDG_CACHE_HOME") ?? join(homedir(), ".cache"), 
 buildNats();
 buildNatsCli();
 buildS3();
+if (Deno.args.includes("--bench")) buildRustic();
 unpack("prometheus-pushgateway", "usr/bin/prometheus-pushgateway", "prometheus-pushgateway");
 
 /** Command, and the package that brings it. */
@@ -162,5 +164,19 @@ function buildS3(): void {
       stdio: ["ignore", 2, 2],
       env: { ...Deno.env.toObject(), GOBIN: CACHE, CGO_ENABLED: "0" },
     });
+  }
+}
+
+/** Ten minutes on two cores, which no test is worth: only the benchmark has it built. */
+function buildRustic(): void {
+  if (existsSync(join(CACHE, "rustic"))) return;
+  if (!has("cargo")) return console.error("Cannot build rustic: install Cargo, and run this again");
+  console.error("Building rustic: this takes ten minutes");
+  const root = mkdtempSync(join(CACHE, "part-"));
+  try {
+    run("cargo", ["install", "rustic-rs@0.11.4", "--locked", "--no-default-features", "--root", root]);
+    renameSync(join(root, "bin", "rustic"), join(CACHE, "rustic"));
+  } finally {
+    rmSync(root, { recursive: true, force: true });
   }
 }

@@ -13,6 +13,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname, join } from "node:path";
+import { type Draw, draws, identifier, logLine, records, source } from "./corpus_text.ts";
 import { measureFolder } from "./folder.ts";
 
 /** What the benchmark runs over. */
@@ -47,11 +48,6 @@ const MAKERS: Readonly<Record<string, { title: string; make: (folder: string, di
   million: { title: "Empty files", make: makeMillion },
 };
 
-/** The names of all corpora. */
-export const CORPORA: readonly string[] = Object.keys(MAKERS);
-/** Those that a benchmark takes unless others are named: the rest take an hour. */
-export const USUAL: readonly string[] = ["json", "random", "tree"];
-
 /** A corpus in `root`, made unless it is there. Sizes are divided by `divisor`. */
 export function corpus(name: string, root: string, divisor: number): Corpus {
   const { title, make } = MAKERS[name]!;
@@ -64,19 +60,6 @@ export function corpus(name: string, root: string, divisor: number): Corpus {
     writeFileSync(done, "");
   }
   return { name, title, path, ...measureFolder(path) };
-}
-
-/** Whole numbers from 0 to below a limit (mulberry32). */
-type Draw = (below: number) => number;
-
-function draws(seed: number): Draw {
-  let state = seed | 0;
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0;
-    let x = Math.imul(state ^ (state >>> 15), 1 | state);
-    x = (x + Math.imul(x ^ (x >>> 7), 61 | x)) ^ x;
-    return ((x ^ (x >>> 14)) >>> 0) % below;
-  };
 }
 
 /** Bytes nobody can compress: AES-CTR over zeros, with a key that is no secret. */
@@ -97,39 +80,6 @@ function makeJson(folder: string, divisor: number): void {
     written += writeSync(file, text.slice(0, target - written));
   }
   closeSync(file);
-}
-
-const VERBS = ["GET", "GET", "GET", "GET", "POST", "PUT", "DELETE"];
-const ROUTES = ["orders", "orders", "users", "carts", "items", "search", "invoices", "health"];
-const LEVELS = ["info", "info", "info", "info", "info", "debug", "warn", "error"];
-const SAYINGS = [
-  "done",
-  "done",
-  "cache miss",
-  "retrying after timeout",
-  "validated",
-  "not modified",
-  "limit reached",
-];
-
-function logLine(time: number, draw: Draw): string {
-  return JSON.stringify({
-    time: new Date(time).toISOString(),
-    level: LEVELS[draw(LEVELS.length)],
-    host: `web-${draw(12)}`,
-    request: hex(draw) + hex(draw),
-    method: VERBS[draw(VERBS.length)],
-    path: `/v1/${ROUTES[draw(ROUTES.length)]}/${draw(90_000)}`,
-    status: [200, 200, 200, 200, 201, 304, 404, 500][draw(8)],
-    ms: draw(250_000) / 1000,
-    user: draw(50_000),
-    address: `10.${draw(4)}.${draw(256)}.${draw(256)}`,
-    message: SAYINGS[draw(SAYINGS.length)],
-  }) + "\n";
-}
-
-function hex(draw: Draw): string {
-  return draw(2 ** 32).toString(16).padStart(8, "0");
 }
 
 /** 1 GiB that does not compress. */
@@ -177,39 +127,24 @@ function treeSizes(count: number, sum: number, draw: Draw): number[] {
   return raw.map((size) => Math.round(size * scale));
 }
 
-const SYLLABLES =
-  "ad al ar be ca co da de en er fi fo ge ha in is ke la li lo ma me mi na ne no or pa ra re ri sa se si so ta te ti to un ve wo"
-    .split(" ");
-
-function identifier(draw: Draw): string {
-  return Array.from({ length: 2 + draw(3) }, () => SYLLABLES[draw(SYLLABLES.length)]).join("");
+/** What a small file of {@linkcode makeWide} holds. */
+export function smallText(path: string): string {
+  return `I am ${path}\n`.repeat(40);
 }
 
-function source(size: number, words: readonly string[], draw: Draw): string {
-  // The product of two draws makes some words common and most rare.
-  const word = (): string => words[Math.floor(draw(words.length) * draw(1_000) / 1_000)]!;
-  const lines: readonly (() => string)[] = [
-    () => `import { ${word()}, ${word()} } from "./${word()}.ts";\n`,
-    () => `export function ${word()}(${word()}: string, ${word()}: number): ${word()} {\n`,
-    () => `  const ${word()} = await ${word()}.${word()}(${word()}, ${draw(1_000)});\n`,
-    () => `  if (${word()} === undefined) throw new Error("Cannot ${word()} ${word()}: ${word()}");\n`,
-    () => `  return { ...${word()}, ${word()}: ${word()}[${draw(64)}] };\n`,
-    () => `}\n\n`,
-    () => `/** ${word()} ${word()} ${word()} the ${word()} of ${word()}, ${word()} and ${word()}. */\n`,
-    () => `  for (const ${word()} of ${word()}) ${word()}.push(${word()} + ${draw(100_000)});\n`,
-  ];
-  let text = "";
-  while (text.length < size) text += lines[draw(lines.length)]!();
-  return text.slice(0, size);
-}
-
-function records(size: number, noise: (size: number) => Uint8Array): Uint8Array {
-  const bytes = noise(size);
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  for (let at = 0; at + 16 <= size / 2; at += 16) {
-    view.setUint32(at, at / 16, true);
-    view.setUint32(at + 4, 0x01020304, true);
-    view.setUint32(at + 8, 0, true);
+/** Folders of at most 256 MiB, together about `bytes` long: in each one large file of random bytes, and 500 small ones. */
+export function makeWide(folder: string, bytes: number): void {
+  const size = Math.min(Math.ceil(bytes), 256 * MIB);
+  for (let n = 0; n < Math.ceil(bytes / size); n++) {
+    const below = `data/${`${n}`.padStart(4, "0")}`;
+    mkdirSync(join(folder, below), { recursive: true });
+    const next = stream(100 + n);
+    const file = openSync(join(folder, below, "large"), "w");
+    for (let left = size; left > 0;) left -= writeSync(file, next(Math.min(MIB, left)));
+    closeSync(file);
+    for (let i = 0; i < 500; i++) {
+      const path = `${below}/small${`${i}`.padStart(3, "0")}`;
+      writeFileSync(join(folder, path), smallText(path));
+    }
   }
-  return bytes;
 }

@@ -1,105 +1,55 @@
 /**
- * One small file out of a large encrypted archive: Holdfast by ranges, the native pipe from end to end. What is read of the archive and
- * its index is counted in a run of its own, by strace.
+ * One small file out of a backup of 10 GiB: Holdfast by ranges, the native pipe from end to end, the others as they do. One backup at a time lies
+ * on the disk, so the contenders are not interleaved here: 21 GiB are enough.
  */
-import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { archive, backup, compress, encrypt, pipeline, sign, store, upload } from "../../mod.ts";
-import { smallText, wide } from "../ranges/wide.ts";
-import { has } from "./contenders.ts";
+import type { Bench } from "./bench.ts";
+import type { Contender } from "./contenders.ts";
+import { makeWide, smallText } from "./corpus.ts";
 import { measureFolder } from "./folder.ts";
 import type { Measured } from "./measure.ts";
+import { cells, HEADS, markdown } from "./report.ts";
 
 const GIB = 2 ** 30;
 
-/** How lines are run, and where. */
-export interface Bench {
-  /** Scratch folder, with `identity.txt`. */
-  readonly work: string;
-  /** The line of `deno task cat`. */
-  readonly cat: string;
-  /** The recipient of `identity.txt`. */
-  readonly recipient: string;
-  /** Measures a shell line. */
-  readonly run: (line: string) => Promise<Measured>;
-}
-
-/** Makes the archive of 10 GiB divided by `divisor`, takes a file from its middle `runs` times each way, and gives the table. */
-export async function oneFile(bench: Bench, divisor: number, runs: number): Promise<string> {
-  const out = join(bench.work, "one");
-  mkdirSync(out, { recursive: true });
-  try {
-    const path = `data/${`${Math.floor(20 / divisor)}`.padStart(4, "0")}/small250`;
-    const id = await make(bench, out, Math.ceil(10 * GIB / divisor));
-    const result = join(bench.work, "one.out");
-    const ours = `${bench.cat} ${id} ${path} --from ${out} --identity ${bench.work}/identity.txt > ${result}`;
-    const native =
-      `age -d -i ${bench.work}/identity.txt ${out}/${id} | zstd -q -d | tar -xOf - ${path} > ${result}`;
-    const lines = { Holdfast: ours, "age, zstd, tar": native };
-    const wall: Record<string, number[]> = {};
+/** Makes a tree of 10 GiB divided by `divisor`, backs it up with each, takes a file from its middle `runs` times, and gives the table. */
+export async function oneFile(
+  bench: Bench,
+  here: readonly Contender[],
+  divisor: number,
+  runs: number,
+): Promise<string> {
+  const source = join(bench.work, "wide");
+  console.error("Making 10 GiB of files");
+  makeWide(source, 10 * GIB / divisor);
+  const path = `data/${`${Math.floor(20 / divisor)}`.padStart(4, "0")}/small250`;
+  const result = join(bench.work, "one.out");
+  const env = { SRC: source, FILE: path };
+  const rows: (readonly string[])[] = [];
+  for (const { name, prepare, backup, one } of here) {
+    if (one === undefined) continue;
+    bench.clean();
+    if (prepare !== undefined) await bench.run(prepare, env);
+    const made = await bench.run(backup, env);
+    console.error(`one: ${name} stored it in ${(made.wallMs / 1000).toFixed(1)} s`);
+    const line = `${one} > ${result}`;
+    const measured: Measured[] = [];
     for (let round = 0; round < runs; round++) {
-      for (const [name, line] of Object.entries(lines)) {
-        const { wallMs } = await bench.run(line);
-        if (readFileSync(result, "utf8") !== smallText(path)) {
-          throw new Error(`Cannot trust ${name}: another file came out`);
-        }
-        (wall[name] ??= []).push(wallMs / 1000);
-        console.error(`one file ${round + 1}: ${name} ${(wallMs / 1000).toFixed(2)} s`);
+      measured.push(await bench.run(line, env));
+      if (readFileSync(result, "utf8") !== smallText(path)) {
+        throw new Error(`Cannot trust ${name}: another file came out`);
       }
+      console.error(`one ${round + 1}: ${name} ${(measured[round]!.wallMs / 1000).toFixed(2)} s`);
     }
-    const whole = measureFolder(out).bytes;
-    const read = { Holdfast: countReads(ours, out, bench.work), "age, zstd, tar": whole };
-    return table(whole, wall, read);
-  } finally {
-    rmSync(out, { recursive: true, force: true });
+    const read = bench.reads(line, bench.work, env);
+    const stored = measureFolder(join(bench.work, "out")).bytes;
+    const [, seconds, , , peak] = cells(name, [made]);
+    rows.push([...cells(name, measured, { stored, read }), seconds!, peak!]);
   }
-}
-
-async function make({ recipient }: Bench, out: string, bytes: number): Promise<string> {
-  const plan = pipeline(wide(bytes)).pipe(archive.tar()).pipe(compress.zstd())
-    .pipe(encrypt.age({ recipients: [recipient] })).pipe(sign.sha256())
-    .pipe(upload({ name: "one", to: store.directory(out) }));
-  return (await backup(plan)).id;
-}
-
-/** Bytes read from files below a folder by a shell line; undefined without strace. */
-function countReads(line: string, folder: string, work: string): number | undefined {
-  if (!has("strace")) return undefined;
-  const log = join(work, "one.strace");
-  const calls = "read,pread64,readv,preadv,mmap";
-  execFileSync("strace", ["-f", "-y", "-q", "-e", `trace=${calls}`, "-o", log, "sh", "-c", line], {
-    stdio: "ignore",
-  });
-  const lines = readFileSync(log, "utf8").split("\n").filter((line) => line.includes(`<${folder}/`));
-  rmSync(log);
-  if (lines.some((line) => line.includes("mmap("))) {
-    throw new Error("Cannot count what is read: a file is mapped");
-  }
-  return lines.reduce((sum, line) => sum + Math.max(0, Number(/ = (\d+)$/.exec(line)?.[1] ?? 0)), 0);
-}
-
-function table(
-  whole: number,
-  wall: Readonly<Record<string, readonly number[]>>,
-  read: Readonly<Record<string, number | undefined>>,
-): string {
-  const rows = Object.entries(wall).map(([name, times]) => {
-    const sorted = times.toSorted((a, b) => a - b);
-    const bytes = read[name];
-    const cells = [
-      name,
-      sorted[sorted.length >> 1]!.toFixed(2),
-      `${sorted[0]!.toFixed(2)} to ${sorted.at(-1)!.toFixed(2)}`,
-      bytes === undefined ? "?" : (bytes / 2 ** 20).toFixed(1),
-    ];
-    return `| ${cells.join(" | ")} |`;
-  });
+  bench.clean();
   return [
-    `### One small file out of ${(whole / GIB).toFixed(1)} GiB\n`,
-    "| One file | seconds | spread | MiB read |",
-    "| --- | ---: | ---: | ---: |",
-    ...rows,
-    "",
+    `### One small file out of ${(10 / divisor).toFixed(0)} GiB\n`,
+    markdown(["one file", ...HEADS, "stored MB", "read MB", "backup s", "backup peak MiB"], rows),
   ].join("\n");
 }
