@@ -63,18 +63,20 @@ export async function verify(plan: Plan, options: VerifyOptions = {}): Promise<V
     const copy = stored.copies.find((copy) => copy.store === store);
     try {
       if (options.accept) await accept(store, stored, context);
-      remembered = await auditStore(store, stored, context, options.heads) && remembered;
-      if (!copy) {
+      const one: Stored | undefined = copy && { ...stored, copies: [copy] };
+      remembered = await auditStore(store, stored, context, options.heads)
+        .catch(async (error) => {
+          throw one ? await withItself(error, plan, one, level, context) : error;
+        }) && remembered;
+      if (!one) {
         context.log.warn(
           "behind",
           `"${stored.id}" is not in ${store.url}: this target has missed it or lost it`,
         );
         continue;
       }
-      const one: Stored = { ...stored, copies: [copy] };
-      if (level === "quick") {
-        for await (const { link, context: inner } of downFrom(one, context)) await quick(plan, link, inner);
-      } else ({ entries, unchecked } = await fullAndRecorded(plan, one, context));
+      if (level === "quick") await quickDown(plan, one, context);
+      else ({ entries, unchecked } = await fullAndRecorded(plan, one, context));
       verified.push(store.url);
     } catch (error) {
       context.signal.throwIfAborted();
@@ -153,6 +155,36 @@ async function auditStore(
     );
   }
   return remembered;
+}
+
+/** A ledger that cannot be trusted says nothing of the backup that was asked for: what its own receipt says of it is checked all the same. */
+async function withItself(
+  error: unknown,
+  plan: Plan,
+  stored: Stored,
+  level: "quick" | "full",
+  context: Context,
+): Promise<unknown> {
+  if (!(error instanceof IntegrityError)) return error;
+  const said = await (level === "quick" ? quickDown(plan, stored, context) : full(plan, stored, context))
+    .then(
+      (checked) =>
+        `"${stored.id}" itself is what its receipt says: ${
+          checked === undefined
+            ? "sizes and checksums' files (--level full reads its bytes)"
+            : checked.unchecked
+            ? "its bytes; its entries were not checked for want of a key"
+            : `every byte, and ${checked.entries} entries`
+        }`,
+      (cause) => `"${stored.id}" itself: ${messageOf(cause)}`,
+    );
+  context.signal.throwIfAborted();
+  return new IntegrityError(`${error.message}. ${said}`, { cause: error });
+}
+
+/** `quick`, of what the backup builds on too. */
+async function quickDown(plan: Plan, stored: Stored, context: Context): Promise<undefined> {
+  for await (const { link, context: inner } of downFrom(stored, context)) await quick(plan, link, inner);
 }
 
 /** Receipt, sizes and sidecars: undoes the stages that need no key. */
