@@ -95,7 +95,9 @@ function content(asked: Asked): Bytes {
       else yield* contentOf(entry, asked);
     }
     if (times === 0) {
-      throw new NotFoundError(`Cannot find "${path}" in "${id}". Paths are as \`tar t\` shows them`);
+      throw new NotFoundError(
+        `Cannot find "${path}" in "${id}". "restore ID --into DIR --dry-run" shows the paths it has`,
+      );
     }
     if (target !== undefined) yield* content({ ...asked, path: target });
   });

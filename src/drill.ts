@@ -63,6 +63,8 @@ export interface DrillResult {
   readonly proven?: Readonly<Record<string, unknown>> | undefined;
   /** Whether an assertion was run. */
   readonly asserted: boolean;
+  /** How the negative drill ended; any other end is thrown. */
+  readonly negative: "failed as it must";
 }
 
 /**
@@ -129,8 +131,9 @@ async function prove(
     bytes: seen.bytes,
     storedBytes: receipt.objects.find(({ suffix }) => suffix === "")?.bytes ?? 0,
     asserted: options.assert !== undefined,
-  };
-  const outcome = { verdict: "restored", negative: "failed as it must", ...noteOf(options) };
+    negative: "failed as it must",
+  } as const;
+  const outcome = { verdict: "restored", ...noteOf(options) };
   const own = proven && { proven };
   await record(stored, context, "drill", { ...facts, ...outcome, ...own });
   return { ...facts, ...own };
@@ -244,8 +247,10 @@ async function mustFail(plan: Plan, stored: Stored, context: Context): Promise<v
       if (typeof entry.body === "function") { for await (const _chunk of entry.body()); }
     }
   } catch (error) {
-    if (findError(error, IntegrityError) ?? findError(error, KeyError)) return;
-    throw error;
+    const refusal = findError(error, IntegrityError) ?? findError(error, KeyError);
+    if (!refusal) throw error;
+    context.log.info(`Negative drill: failed as it must: ${refusal.message}`);
+    return;
   }
   throw new IntegrityError(
     `The drill of "${stored.id}" is not to be trusted: a flipped bit in the archive was not noticed`,

@@ -59,7 +59,9 @@ export async function lookUp(index: Body, path: string): Promise<Found> {
   const within = entries.findIndex((entry) => entry.path === path);
   if (within < 0) {
     throw new NotFoundError(
-      `Cannot find ${quote(path)}: the backup does not have it. Check the path with list`,
+      `Cannot find ${
+        quote(path)
+      }: the backup does not have it. "restore ID --into DIR --dry-run" shows the paths it has`,
     );
   }
   const hash = leafHasher(tail.salt);

@@ -30,7 +30,7 @@ export const drillCommand: Command = command({
   about: [
     "Without an ID: the newest backup, and one older one by chance. Standard output: a line a backup. --json: an object with plan, id, " +
     "which (newest, older), rtoMs, phases (find, fetch, verify, decrypt, extract, start, check: milliseconds), rpoMs, entries, bytes, " +
-    "storedBytes, proven (what a database's own check found), asserted. The outcome is recorded in the store; prune never removes the newest backup that has passed one.",
+    "storedBytes, proven (what a database's own check found), asserted, negative (a restore with a flipped bit: failed as it must). The outcome is recorded in the store; prune never removes the newest backup that has passed one.",
     "The assertion runs in the restored tree, without a shell; its exit code counts. A plan names it as drill = { assert = [...] }.",
   ],
   examples: [
@@ -97,11 +97,13 @@ export const drillCommand: Command = command({
   },
 });
 
-function lineOf({ id, which, entries, bytes, rtoMs, rpoMs, phases, proven, asserted }: DrillResult): string {
+function lineOf(
+  { id, which, entries, bytes, rtoMs, rpoMs, phases, proven, asserted, negative }: DrillResult,
+): string {
   const spent = Object.entries(phases).filter(([, ms]) => ms > 0)
     .map(([phase, ms]) => `${phase} ${formatMs(ms)}`).join(", ");
   return `${safe(id)}  ${which}: restored ${formatEntries(entries)}, ${formatBytes(bytes)}  ` +
-    `RTO ${formatMs(rtoMs)} (${spent})  RPO ${formatMs(rpoMs)}  ` +
+    `RTO ${formatMs(rtoMs)} (${spent})  RPO ${formatMs(rpoMs)}  flipped bit: ${negative}  ` +
     `${proven ? `own check: ${safe(wordsOf(proven))}  ` : ""}assertion: ${asserted ? "passed" : "none"}`;
 }
 

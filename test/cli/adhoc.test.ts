@@ -132,7 +132,7 @@ Deno.test("backup PATH makes a key, says so, and every other command works after
     assert.deepEqual([code, out], [0, "Dear reader\n"]);
     const none = await run(user, "cat", [id, "my docs/none"]);
     assert.equal(none.code, 1);
-    assert.match(none.err, /Cannot find "my docs\/none"/);
+    assert.match(none.err, /Cannot find "my docs\/none".*"restore ID --into DIR --dry-run" shows the paths/);
   });
 
   await t.step("drill", async () => {
@@ -146,7 +146,10 @@ Deno.test("backup PATH makes a key, says so, and every other command works after
       "my docs/a/b/letter.txt",
     ]);
     assert.equal(code, 0, err);
-    assert.match(out, /restored 8 entries.*RTO.*RPO.*assertion: passed\n$/);
+    assert.match(
+      out,
+      /restored 8 entries.*RTO.*RPO.* {2}flipped bit: failed as it must {2}assertion: passed\n$/,
+    );
     const wrong = await run(user, "drill", [id, "--assert", "false", "--json"]);
     assert.equal(wrong.code, 1);
     assert.match(lines(wrong.out)[0].error, /assertion/);

@@ -47,8 +47,9 @@ Deno.test("drill() records where the time went, what was restored and the remark
   assert.ok(Math.abs(sum - rtoMs) <= rtoMs / 5 + 20, `${sum} is about ${rtoMs}`);
   const [receipt] = await drills(target);
   assert.equal(receipt!.outcome, "complete");
-  const { proven: _, negative: __, verdict, note, ...facts } = receipt!.facts;
+  const { proven: _, verdict, note, ...facts } = receipt!.facts;
   assert.deepEqual([verdict, note], ["restored", "Q4 drill"]);
+  assert.equal(facts.negative, "failed as it must");
   const { id: _id, others, ...measured } = result;
   assert.deepEqual(facts, measured);
   assert.deepEqual([others, measured.which, measured.entries], [0, "newest", 7]);
