@@ -48,7 +48,7 @@ export const pruneCommand: Command = command({
     "Standard output: a table. --json: an object a backup with plan, id, store, keep, reasons, bytes, removed, list. Only complete backups count; the " +
     "newest, and the newest that was verified in full, always stay.",
     "After a dry run, --confirm removes exactly the list that it showed, or nothing if the store has changed since. An hour later, and where nobody " +
-    "has looked, it plans anew. --expect binds it to one list by the digest that the dry run said.",
+    "has looked, it plans anew. --expect binds it to one list by the digest that the dry run said. Another list than the one that was shown is a failure: exit code 1, nothing is removed.",
   ],
   examples: [
     "deno task prune",
@@ -71,6 +71,11 @@ export const pruneCommand: Command = command({
   run: async (args, cli) => {
     if (args.confirm && args.dryRun) {
       throw new ConfigError("Cannot use both --dry-run and --confirm: choose one");
+    }
+    if (args.expect !== undefined && !/^[0-9a-f]{16}$/.test(args.expect)) {
+      throw new ConfigError(
+        `Cannot use --expect "${args.expect}": it is no digest of a list. Copy the 16 digits that the dry run said (prune without --confirm)`,
+      );
     }
     const policy = policyOf(args);
     const choices = await chooseShelves(args, cli, { policy });

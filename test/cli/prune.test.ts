@@ -41,6 +41,10 @@ Deno.test("prune says what each removal frees, and removes what was shown or not
   );
   assert.equal([...Deno.readDirSync(dir.join("store"))].length, before);
 
+  const mistyped = await prune("--confirm", "--expect", "WRONG");
+  assert.equal(mistyped.code, 2);
+  assert.match(mistyped.err, /Cannot use --expect "WRONG": it is no digest of a list\. Copy the 16 digits/);
+
   // Without a digest, what a dry run showed a moment ago binds as well.
   const unbound = await prune("--confirm");
   assert.equal(unbound.code, 1);
