@@ -4,11 +4,13 @@
  * @module
  */
 import { object } from "@optique/core/constructs";
+import { multiple } from "@optique/core/modifiers";
+import { option } from "@optique/core/primitives";
 import { several } from "../bytes.ts";
 import { type Command, command } from "../cli.ts";
 import { compare, type Difference } from "../copy/mod.ts";
 import { ConfigError, messageOf } from "../errors.ts";
-import { allArg, keyArgs, outputArgs, planArgs, shelfArgs, toggle } from "./args.ts";
+import { allArg, keyArgs, outputArgs, planArgs, shelfArgs, toggle, word } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT, gravest } from "./exit.ts";
 import { chooseShelves } from "./shelves.ts";
@@ -31,6 +33,7 @@ export const syncCommand: Command = command({
   ],
   parser: object({
     check: toggle("--check", "Compare, and change nothing"),
+    to: multiple(option("--to", word("STORE"), { hidden: true })), // copy has it, so it is tried here
     ...planArgs,
     ...allArg,
     ...shelfArgs,
@@ -38,6 +41,11 @@ export const syncCommand: Command = command({
     identity: keyArgs.identity,
   }),
   run: async (args, cli) => {
+    if (args.to.length > 0) {
+      throw new ConfigError(
+        "Cannot use --to: sync --check compares stores, and writes to none. Name each with --from, two at least, or leave them to the plan",
+      );
+    }
     if (!args.check) {
       throw new ConfigError(
         "Cannot sync: pass --check to compare the targets. What a target lacks, copy brings",

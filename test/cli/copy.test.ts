@@ -82,6 +82,7 @@ Deno.test("copy and sync say what is missing on their command line", async () =>
   for (
     const [task, args, says] of [
       ["sync", [], /pass --check .* copy brings/],
+      ["sync", ["--check", "--to", "a"], /Cannot use --to: .* Name each with --from/],
       ["sync", ["--check"], /there is only .*\/a\. Name a second store/],
       ["copy", [], /there is only .*\/a\. Name a second store in the plan, or pass one \(--to\)/],
       ["copy", ["--from", "a", "--config", "backup.toml"], /Cannot use --from together/],
