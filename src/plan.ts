@@ -9,7 +9,13 @@ import * as archive from "./archive/mod.ts";
 import * as collect from "./collect/mod.ts";
 import * as compress from "./compress/mod.ts";
 import type { CollectConfig, Config, KeyPath, PlanConfig, SourceConfig } from "./config.ts";
-import { passphraseFrom, readIdentities, readPassphrase, readRecipients } from "./config/keys.ts";
+import {
+  passphraseFrom,
+  readIdentities,
+  readPassphrase,
+  readPassword,
+  readRecipients,
+} from "./config/keys.ts";
 import { natsAuth } from "./config/nats.ts";
 import type { ProseConfig } from "./config/prose.ts";
 import { notifierOf } from "./config/notify.ts";
@@ -153,12 +159,12 @@ function source(config: SourceConfig, path: KeyPath, at: At, folder: string): St
   if (config.tool === "mariadb") return at([...path, "mariadb"], () => mariadb(config.options));
   if (config.tool === "redis") {
     const { passwordFile, ...options } = config.options;
-    const password = passwordFile === undefined ? undefined : () => readPassphrase(passwordFile);
+    const password = passwordFile === undefined ? undefined : () => readPassword(passwordFile);
     return at([...path, "redis"], () => redis({ ...options, password }));
   }
   if (config.tool === "etcd") {
     const { passwordFile, ...options } = config.options;
-    const password = passwordFile === undefined ? undefined : () => readPassphrase(passwordFile);
+    const password = passwordFile === undefined ? undefined : () => readPassword(passwordFile);
     return at([...path, "etcd"], () => etcd({ ...options, password }));
   }
   return config.tool === "files"

@@ -3,16 +3,15 @@
  *
  * @module
  */
-import { KeyError, messageOf } from "./errors.ts";
+import { ConfigError, KeyError, messageOf } from "./errors.ts";
 
-/** Calls a secret's function. What it throws becomes a {@linkcode KeyError}; a cancellation stands. */
+/** Calls a secret's function. What it throws becomes a {@linkcode KeyError}; a {@linkcode ConfigError} and a cancellation stand. */
 export async function askSecret<T>(secret: () => T | Promise<T>, name: string): Promise<T> {
   try {
     return await secret();
   } catch (cause) {
-    if (cause instanceof KeyError || (cause instanceof DOMException && cause.name === "AbortError")) {
-      throw cause;
-    }
+    const cancelled = cause instanceof DOMException && cause.name === "AbortError";
+    if (cancelled || cause instanceof KeyError || cause instanceof ConfigError) throw cause;
     throw new KeyError(`Cannot read ${name}: ${messageOf(cause)}`, { cause });
   }
 }

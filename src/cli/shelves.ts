@@ -94,7 +94,13 @@ export async function refusePath(id: string, verb: string, args: PathArgs, cli: 
   const path = fromCaller(id, cli.folder);
   const info = await Deno.stat(path).catch(() => undefined);
   const advice = "Name a backup by its file name, as list shows it, or latest";
-  if (info === undefined) throw new NotFoundError(`Cannot ${verb} "${path}": it does not exist. ${advice}`);
+  if (info === undefined) {
+    throw new NotFoundError(
+      verb === "restore"
+        ? `Cannot restore "${path}": there is no such file. Check the path; of a backup in a store give the file name alone, as list shows it, or latest`
+        : `Cannot ${verb} "${path}": it does not exist. ${advice}`,
+    );
+  }
   if (info.isDirectory) {
     throw new ConfigError(
       `Cannot ${verb} "${path}": it is a folder. ${advice}; --from ${id} names its store`,

@@ -67,6 +67,15 @@ export async function readPassphrase(file: string): Promise<string> {
   return firstLine(decode(await readKeyFile(file, "the passphrase")), `the passphrase in "${file}"`);
 }
 
+/** The first line of a file with the password of a login. It decrypts nothing: {@linkcode ConfigError} when it cannot be read or is empty. */
+export async function readPassword(file: string): Promise<string> {
+  try {
+    return await readKeyLine(file, "the password");
+  } catch (cause) {
+    throw new ConfigError(`${messageOf(cause)}. Check passwordFile`, { cause });
+  }
+}
+
 /** The first line of a file that holds `what`. Throws {@linkcode KeyError} when it cannot be read or is empty. */
 export async function readKeyLine(file: string, what: string): Promise<string> {
   return firstLine(decode(await readKeyFile(file, what)), `${what} in "${file}"`);

@@ -191,7 +191,7 @@ judged(
       user,
       ["restore", "./nofile.tar", "--into", "x"],
       1,
-      /restore "\S+\/work\/nofile\.tar": it does not exist\. Name/,
+      /restore "\S+\/work\/nofile\.tar": there is no such file\. Check the path; of a backup in a store give the file name alone/,
     );
     await says(
       user,
@@ -305,3 +305,28 @@ Deno.test("prune with two stores says which is which, and how many it removed", 
   }
   assert.match(err, /Removed 2 of 4, [\d.]+ KiB\n/);
 });
+
+judged(
+  "a database's password that cannot be read is a mistake of the configuration",
+  ["redis-cli"],
+  async () => {
+    using dir = scratch();
+    const user = newUser(dir);
+    const write = (password: string): void => {
+      if (password !== "") Deno.writeTextFileSync(dir.join("work/password"), password);
+      Deno.writeTextFileSync(
+        dir.join("work/backup.toml"),
+        '[plan.app]\ncollect = { redis = { port = 1, passwordFile = "password" } }\nencrypt = "plaintext"\nupload = { to = "b" }\n',
+      );
+    };
+    write("");
+    await says(
+      user,
+      ["backup"],
+      2,
+      /read the password in "\S+\/password": it does not exist\. Check passwordFile/,
+    );
+    write("\n");
+    await says(user, ["backup"], 2, /Cannot use the password in "\S+\/password": its first line is empty/);
+  },
+);
