@@ -17,7 +17,9 @@ export function spanOf(text: string, what: string): number {
   const match = /^([1-9][0-9]{0,5})(s|min|h|d|w)$/.exec(String(text));
   if (!match) {
     throw new TypeError(
-      `Cannot use ${what} = ${JSON.stringify(text)}: write a span such as "30min", "26h", "2d" or "1w"`,
+      `Cannot use ${what} = ${
+        JSON.stringify(text)
+      }: write a span such as "90s", "30min", "26h", "2d" or "1w"`,
     );
   }
   return Number(match[1]) * UNITS[match[2]!]!;

@@ -72,11 +72,11 @@ export const sqliteFollowCommand: Command = command({
 });
 
 async function run(args: Args, cli: Cli): Promise<number> {
-  const job = await jobOf(args, cli);
-  const options = cli.runOptions(args.quiet);
   const { every = "10s" } = args;
   const everyMs = spanArg("--every", every);
   const atLeastMs = args.atLeast === undefined ? undefined : spanArg("--at-least", args.atLeast);
+  const job = await jobOf(args, cli);
+  const options = cli.runOptions(args.quiet);
   options.note(`Following "${job.name}" every ${every}; stop it with Ctrl-C`);
   const { made, unchanged, failed, failure } = await follow(job.plan, {
     everyMs,

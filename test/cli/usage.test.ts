@@ -99,6 +99,7 @@ const TABLE: readonly (readonly [task: string, args: readonly string[], code: nu
     /Cannot use the passphrase on standard input: its first line is empty/,
   ],
   ["backup", ["tree", "--to", "no/such/folder"], 1, /no\/such/],
+  ["sqlite_follow", ["x.db", "--every", "1"], 2, /--every = "1": write a span such as "90s", "30min"/],
   ["list", ["--from", "no/such"], 1, /store folder "\S+no\/such" does not exist/],
   ["list", ["--from", "s3://x/y"], 2, /s3/],
   ["restore", [], 2, /pass exactly one of --into DIR and --in-place/],
