@@ -16,7 +16,7 @@ import { needsOf } from "../config/stores.ts";
 import type { Job } from "../job.ts";
 import { stateFolder } from "./folders.ts";
 import { notifyNeeds } from "./permissions_notify.ts";
-import { type NatsNeeds, natsNeeds, natsStoreNeeds } from "./permissions_nats.ts";
+import { bucketsOf, type NatsNeeds, natsNeeds, natsStoreNeeds } from "./permissions_nats.ts";
 import { type RemoteNeeds, remoteNeeds } from "./permissions_remote.ts";
 
 /** What a run may touch, as Deno's flags name it. */
@@ -119,6 +119,8 @@ function bucket(url: URL, permissions: Permissions): void {
   const region = url.searchParams.get("region");
   const aws = `s3${region === null ? "" : `.${region}`}.amazonaws.com`;
   const hosts = endpoint === null ? [aws, `${url.hostname}.${aws}`] : [new URL(endpoint).host];
+  // Where the bucket stands in the host name.
+  if (url.searchParams.get("pathStyle") === "false") hosts.push(`${url.hostname}.${hosts[0]}`);
   for (const host of hosts) permissions.net.add(host);
   for (const name of ["AWS_*", "HOMEDRIVE", "HOMEPATH", "_X_AMZN_TRACE_ID"]) permissions.env.add(name);
   permissions.sys.add("osRelease");
@@ -149,6 +151,7 @@ function fromConfig(config: PlanConfig, file: string, permissions: Permissions):
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else if (source.tool === "jetstream" || source.tool === "chatto") {
       addNeeds(natsNeeds(source), permissions);
+      for (const url of bucketsOf(source)) bucket(new URL(url), permissions);
       both(permissions, source.options.spoolDir ?? temporaryFolder());
     } else if (isDatabase(source)) {
       const { run, read, env, spoolDir } = databaseNeeds(source);

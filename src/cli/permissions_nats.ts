@@ -5,6 +5,7 @@
  */
 import { readSettings } from "../recipes/chatto/settings.ts";
 import type { SourceConfig } from "../config.ts";
+import { s3 } from "../store/s3.ts";
 import { partsOf, SECRET_FILES } from "../store/nats/url.ts";
 
 /** A source on a NATS server. */
@@ -29,6 +30,13 @@ export function natsNeeds(source: NatsSource): NatsNeeds {
   }
   const servers = readSettings(source.options.config).client?.servers ?? [];
   return { read: [source.options.config], net: [servers].flat().map(hostOf), env: ["CHATTO_*"] };
+}
+
+/** Buckets that a source reads besides: that of Chatto's assets. */
+export function bucketsOf(source: NatsSource): readonly string[] {
+  if (source.tool !== "chatto" || source.options.assets === false) return [];
+  const { assets } = readSettings(source.options.config);
+  return assets && "options" in assets ? [s3(assets.options).url] : [];
 }
 
 /** The needs of a store on a NATS server, from its URL. */

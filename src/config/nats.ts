@@ -52,6 +52,7 @@ export interface ChattoConfig {
     readonly cwd?: string | undefined;
     readonly includeKeys?: boolean | undefined;
     readonly includeConfig?: boolean | undefined;
+    readonly assets?: boolean | undefined;
     readonly partial?: boolean | undefined;
     readonly natsServer?: string | undefined;
     readonly spoolDir?: string | undefined;
@@ -107,6 +108,7 @@ export function chattoSchema(path: v.GenericSchema<string, string>): v.GenericSc
       cwd: v.optional(path),
       includeKeys: flag,
       includeConfig: flag,
+      assets: flag,
       partial: flag,
       natsServer: v.optional(text),
       spoolDir: v.optional(path),

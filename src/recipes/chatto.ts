@@ -120,8 +120,10 @@ export interface ChattoRestoreOptions extends ServerOptions {
   readonly passphrase?: Passphrase | undefined;
   /** What to do with streams that exist. Default: "error". */
   readonly conflict?: Conflict | undefined;
-  /** Globs over stream names. Default: all. */
+  /** Globs over stream names; "assets" are those of S3. Default: all. */
   readonly only?: readonly string[] | undefined;
+  /** Whether assets are restored into S3, where the archive has some. Default: true. */
+  readonly assets?: boolean | undefined;
   /** Report only. */
   readonly dryRun?: boolean | undefined;
   /** Told about each stream. */

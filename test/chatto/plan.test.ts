@@ -10,8 +10,9 @@ import { restore } from "../../src/restore.ts";
 import { backup } from "../../src/run.ts";
 import { verify } from "../../src/verify.ts";
 import { contents } from "../jetstream/support.ts";
+import { startServer as startS3 } from "../store/s3_server.ts";
 import { judged } from "../support.ts";
-import { startChatto, TOKEN } from "./support.ts";
+import { s3Toml, startChatto, TOKEN } from "./support.ts";
 
 const TOML = `
 [plan.chatto]
@@ -68,9 +69,11 @@ Deno.test("a configuration's secrets are files, and chatto.toml is not stored in
 
 judged(
   "config --permissions prints a line that is enough for a Chatto plan",
-  ["nats-server", "bash"],
+  ["nats-server", "minio", "bash"],
   async () => {
-    await using chatto = await startChatto();
+    const bucket = await startS3("minio");
+    await using _bucket = { [Symbol.asyncDispose]: bucket.close };
+    await using chatto = await startChatto({ toml: s3Toml(bucket, "assets") });
     writeFileSync(`${chatto.dir}/backup.toml`, TOML.replace("URL", chatto.server.url));
     writeFileSync(`${chatto.dir}/token`, TOKEN);
     for (const plan of ["chatto", "streams"]) {

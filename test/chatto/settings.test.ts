@@ -1,6 +1,7 @@
 /** chatto.toml and its environment, by Chatto's rules. */
 import { strict as assert } from "node:assert";
 import { writeFileSync } from "node:fs";
+import type { S3Options } from "../../src/store/s3.ts";
 import { readSettings } from "../../src/recipes/chatto/settings.ts";
 import { skipReason } from "../../src/recipes/chatto/rules.ts";
 import { scratch } from "../support.ts";
@@ -37,7 +38,39 @@ Deno.test("chatto.toml: client settings, derived or stated, file and environment
   assert.deepEqual(await settings('[nats.client]\nauth_method = "nkey"\nnkey_seed = "S"\n').client!.auth!(), {
     nkeySeed: "S",
   });
-  assert.equal(settings('[core.assets]\nstorage_backend = "s3"\n').assetsInS3, true);
+});
+
+Deno.test("chatto.toml: where assets lie in S3, by Chatto's rules", async () => {
+  const assets = (s3: string, env: Record<string, string> = {}): ReturnType<typeof settings>["assets"] =>
+    settings(`[core.assets]\nstorage_backend = "s3"\n[core.assets.s3]\n${s3}`, env).assets;
+  const keys = 'bucket = "b"\naccess_key_id = "A"\nsecret_access_key = "hidden"\n';
+  const of = (s3: string, env?: Record<string, string>): S3Options =>
+    (assets(s3, env) as { options: S3Options }).options;
+  const aws = of(`endpoint = "s3.amazonaws.com"\nregion = "eu-west-1"\npath_prefix = "/x/"\n${keys}`);
+  assert.deepEqual([aws.endpoint, aws.pathStyle, aws.region, aws.prefix], [
+    "https://s3.amazonaws.com",
+    false,
+    "eu-west-1",
+    "/x/",
+  ]);
+  assert.deepEqual(await aws.credentials!(), { accessKeyId: "A", secretAccessKey: "hidden" });
+  const minio = of(`endpoint = "minio:9000"\nuse_ssl = false\n${keys}`, {
+    CHATTO_CORE_ASSETS_S3_BUCKET: "other",
+  });
+  assert.deepEqual([minio.endpoint, minio.pathStyle, minio.region, minio.bucket], [
+    "http://minio:9000",
+    true,
+    "us-east-1",
+    "other",
+  ]);
+  assert.equal(of(`endpoint = "http://h:1"\npath_style = false\n${keys}`).pathStyle, false);
+  const lacking = assets('endpoint = "h"\nbucket = "b"\naccess_key_id = "A"\n');
+  assert.deepEqual(lacking, { lacking: "core.assets.s3.secret_access_key is empty" });
+  assert.match(
+    JSON.stringify(assets(`endpoint = "h"\npath_prefix = "a//b"\n${keys}`)),
+    /cannot be used: .*prefix/,
+  );
+  assert.equal(settings("").assets, undefined);
 });
 
 Deno.test("chatto.toml: mistakes are named, secrets are not", () => {

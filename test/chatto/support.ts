@@ -1,6 +1,7 @@
 /** A server with what Chatto keeps in it, and a chatto.toml that means it. */
 import { writeFileSync } from "node:fs";
 import { type Ran, run, type User } from "../cli/support.ts";
+import { KEYS } from "../store/s3_server.ts";
 import { scratch } from "../support.ts";
 import { ask, makeStream, startServer, type TestServer } from "../jetstream/support.ts";
 
@@ -42,6 +43,18 @@ export async function startChatto(options: { fill?: boolean; toml?: string } = {
 /** A chatto.toml for an external server. */
 export function tomlFor(url: string): string {
   return `[nats.client]\nurl = "${url}"\nauth_method = "token"\ntoken = "${TOKEN}"\n`;
+}
+
+/** A server's bucket, told to Chatto. */
+export function s3Toml(
+  { endpoint }: { readonly endpoint: string },
+  prefix: string,
+  secret = KEYS.secretAccessKey,
+): string {
+  return `[core.assets]\nstorage_backend = "s3"\n[core.assets.s3]\nendpoint = "${
+    endpoint.slice(7)
+  }"\nuse_ssl = false\n` +
+    `bucket = "backups"\npath_prefix = "/${prefix}/"\naccess_key_id = "${KEYS.accessKeyId}"\nsecret_access_key = "${secret}"\n`;
 }
 
 /** A KEK as Chatto stores it. */

@@ -9,15 +9,16 @@ import { drillStreams } from "../../collect/jetstream/drill.ts";
 import { directoryEntry, entriesOf, fileEntry } from "../../collect/jetstream/entries.ts";
 import type { Link } from "../../nats/link.ts";
 import { newTally, readStreams, settle, type Tally } from "../../collect/jetstream/read.ts";
-import { putStreams } from "../../collect/jetstream/restore.ts";
 import { stoppable } from "../../collect/stoppable.ts";
 import { factsOf } from "../../collect/jetstream.ts";
 import { NotFoundError } from "../../errors.ts";
 import type { Context, Entry, FactSheet, Files, Stage, U8 } from "../../stage.ts";
-import { takeIn } from "./archive.ts";
+import { type AssetTally, readAssets } from "./assets.ts";
+import type { AssetPlace } from "./bucket.ts";
 import { writeManifest } from "./manifest.ts";
-import { ASSET_STREAM, KEY_STREAM, MANIFEST, ORDER, skipReason, TOP } from "./rules.ts";
-import { clientOf, connectForBackup, openTarget, type ServerOptions } from "./server.ts";
+import { restoreChatto } from "./restore.ts";
+import { ASSET_STREAM, MANIFEST, NAME, ORDER, skipReason, TOP } from "./rules.ts";
+import { clientOf, connectForBackup, type ServerOptions } from "./server.ts";
 import { readSettings } from "./settings.ts";
 
 /** What of a Chatto server is backed up, and how. */
@@ -26,6 +27,11 @@ export interface ChattoOptions extends ServerOptions {
   readonly includeKeys?: boolean | undefined;
   /** Whether chatto.toml comes along; only for encrypted backups, for it holds every secret. Default: false. */
   readonly includeConfig?: boolean | undefined;
+  /**
+   * Whether assets that lie in S3 (`core.assets.storage_backend`) come along, and are restored. Without them a backup is made with a
+   * warning. Default: true.
+   */
+  readonly assets?: boolean | undefined;
   /** Store what could be read when a stream fails. Default: false. */
   readonly partial?: boolean | undefined;
   /** Silence after which the server counts as gone, in milliseconds. Default: 15,000. */
@@ -34,15 +40,15 @@ export interface ChattoOptions extends ServerOptions {
   readonly spoolDir?: string | undefined;
 }
 
-const NAME = "chatto";
-
 /**
  * Stores a Chatto server's streams, buckets and object stores in the layout of `chatto backup`: behind tar, gzip and age with a
  * passphrase, `chatto restore` takes the archive. What Chatto leaves out is left out, EVT is read first and NOTIFICATIONS last. A
- * stream that fails fails the run, unless `partial` is set; assets that lie in S3 are not in the archive, which is a warning.
+ * stream that fails fails the run, unless `partial` is set. Assets that lie in S3 come after the streams, as `assets/KEY` and with
+ * `assets.ndjson`, which Chatto's reader passes over; where chatto.toml does not say how to reach them, their absence is a warning.
  *
  * Undo with `want.inPlace` restores into the server of chatto.toml, all or none: into the embedded server's data folder through a
- * nats-server of its own, or into the external one. It takes Chatto's own archives too. `want.only` chooses streams by name.
+ * nats-server of its own, or into the external one, and assets into their bucket. It takes Chatto's own archives too. `want.only`
+ * chooses streams by name, and the assets as "assets".
  *
  * Throws {@linkcode ConfigError} for a chatto.toml that cannot be used, when it runs.
  */
@@ -52,13 +58,14 @@ export function chattoCollector(options: ChattoOptions = {}): Stage<void, Files>
     verb: "collect",
     run: (_input, context) => Promise.resolve().then(() => collect(options, context)),
     undo: (stored, context) =>
-      context.want.inPlace ? restore(options, stored, context) : extract(stored, context),
+      context.want.inPlace ? restoreChatto(options, stored, context) : extract(stored, context),
     drill: (folder, context) => drillStreams(join(folder, TOP, "streams"), context, options),
   };
 }
 
 function collect(options: ChattoOptions, context: Context): Files {
   const tally = newTally();
+  const assets: AssetTally = { objects: 0, bytes: 0, vanished: 0 };
   const settings = readSettings(options.config ?? "chatto.toml");
   clientOf(settings, "back up");
   let ended = false;
@@ -74,7 +81,6 @@ function collect(options: ChattoOptions, context: Context): Files {
         throw new NotFoundError(`Cannot back up Chatto at ${link.where}: it has no data yet`);
       }
       settle(tally, context.partial ?? options.partial ?? false, context);
-      if (settings.assetsInS3) warnAssets(context);
       yield file(`${TOP}/${MANIFEST}`, writeManifest(tally, started, new Date()), started);
       if (options.includeConfig) {
         const config = await Deno.readFile(options.config ?? "chatto.toml");
@@ -83,6 +89,10 @@ function collect(options: ChattoOptions, context: Context): Files {
     } finally {
       await link.close();
     }
+    const place = settings.assets;
+    if (place && "options" in place && (options.assets ?? true)) {
+      yield* readAssets(place.options, context, options.spoolDir, assets);
+    } else if (place) warnAssets(place, context);
     ended = true;
   }
 
@@ -93,7 +103,11 @@ function collect(options: ChattoOptions, context: Context): Files {
       if (!ended) throw new Error("Cannot tell the facts of streams before they are read");
       const cutAt = tally.cuts.map((cut) => cut.cutAt).sort()[0] ?? context.now.toISOString();
       const { fingerprint } = settings;
-      const facts = { ...factsOf(tally), ...(fingerprint === undefined ? {} : { secretKey: fingerprint }) };
+      const facts = {
+        ...factsOf(tally),
+        ...(assets.objects + assets.vanished > 0 ? { assets: { ...assets } } : {}),
+        ...(fingerprint === undefined ? {} : { secretKey: fingerprint }),
+      };
       return { sources: [{ tool: NAME, cutAt, facts }], stages: [] };
     },
   };
@@ -115,54 +129,19 @@ async function* read(
     skip: (name: string) => skipReason(name, includeKeys),
   };
   for await (const snapshot of readStreams(link, how, context, signal, tally)) {
-    try {
-      yield* entriesOf(snapshot, `${TOP}/streams/`, NAME);
-    } finally {
-      snapshot.content.close();
-    }
+    yield* entriesOf(snapshot, `${TOP}/streams/`, NAME);
   }
 }
 
-function warnAssets(context: Context): void {
+function warnAssets(place: AssetPlace, context: Context): void {
+  const why = "lacking" in place ? `, and ${place.lacking}` : "";
   context.log.warn(
     "assets",
-    `Not in this backup: attachments and avatars lie in S3 (core.assets.storage_backend), not in ${ASSET_STREAM}. ` +
+    `Not in this backup: attachments and avatars, which lie in S3 (core.assets.storage_backend) and not in ${ASSET_STREAM}${why}. ` +
       "Back that bucket up as well",
   );
 }
 
 function file(path: string, body: U8, time: Date): Entry {
   return { ...fileEntry(path, time), bytes: body.length, body };
-}
-
-async function restore(options: ChattoOptions, stored: Files, context: Context): Promise<void> {
-  const settings = readSettings(options.config ?? "chatto.toml");
-  compareSecret(stored, settings.fingerprint, context);
-  using gathered = await takeIn(stored, context, options.spoolDir);
-  const names = gathered.streams.map(({ name }) => name);
-  if (names.length === 0) throw new NotFoundError("Cannot restore: no stream of the archive is asked for");
-  await using target = await openTarget(settings, options);
-  await putStreams(target.link, gathered.streams, context, {
-    ...options,
-    replicas: settings.replicas,
-    place: target.place,
-  });
-  if (names.includes(KEY_STREAM)) context.log.info("The encryption keys were in the archive");
-  else if (context.want.only.length === 0) {
-    context.log.info(
-      "The archive has no encryption keys: message bodies stay unreadable until exported keys are imported (chatto:keys:import)",
-    );
-  }
-}
-
-/** Tokens and pending links are bound to the secret key, which is in no archive. */
-function compareSecret(stored: Files, fingerprint: string | undefined, { log }: Context): void {
-  const source = stored.facts().sources.find(({ tool }) => tool === NAME);
-  const recorded = source?.facts.secretKey;
-  if (recorded === undefined || fingerprint === undefined || recorded === fingerprint) return;
-  log.warn(
-    "secretKey",
-    "core.secret_key in chatto.toml is not the one of the backed up server: logins, tokens and pending links will be invalid. " +
-      "Put the old key in, if you have it",
-  );
 }

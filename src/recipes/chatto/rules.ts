@@ -5,6 +5,8 @@
  */
 import type { StreamOrder } from "../../collect/jetstream/choose.ts";
 
+/** The collector's name, in receipts and messages. */
+export const NAME = "chatto";
 /** The archive's one top folder. */
 export const TOP = "backup";
 /** What the archive holds, in words. */

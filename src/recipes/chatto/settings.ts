@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { parse } from "smol-toml";
 import type { NatsAuth, NatsServer } from "../../nats/link.ts";
 import { ConfigError, messageOf } from "../../errors.ts";
+import { type AssetPlace, assetPlaceOf } from "./bucket.ts";
 
 /** What of Chatto's configuration matters here. */
 export interface ChattoSettings {
@@ -17,8 +18,8 @@ export interface ChattoSettings {
   readonly embedded: { readonly dataDir: string; readonly bind: string; readonly port: number } | undefined;
   /** Replicas that streams are to have. */
   readonly replicas: number;
-  /** Whether assets lie in S3, and so in no stream. */
-  readonly assetsInS3: boolean;
+  /** Where assets lie that no stream holds; undefined: they are in streams. */
+  readonly assets: AssetPlace | undefined;
   /** Tells whether two configurations have the same `core.secret_key`, and nothing else about it; undefined without one. */
   readonly fingerprint: string | undefined;
 }
@@ -53,7 +54,7 @@ export function readSettings(file: string, env: Env = (name) => Deno.env.get(nam
       : clientOf(get, fail, { embedded, port, bind, token }),
     embedded: embedded ? { dataDir: get("nats.embedded.data_dir") || "./data", bind, port } : undefined,
     replicas,
-    assetsInS3: get("core.assets.storage_backend") === "s3",
+    assets: assetPlaceOf(get),
     fingerprint: fingerprintOf(get("core.secret_key")),
   };
 }

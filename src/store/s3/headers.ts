@@ -43,10 +43,17 @@ export async function encryptionOf({ encryption }: Settings): Promise<
 }
 
 /** Everything else a new object is given. A lease is rewritten all the time: it is neither locked nor put elsewhere. */
-export function traitsOf(settings: Settings, key: string, mark: string): Partial<Sdk.PutObjectCommandInput> {
+export function traitsOf(
+  settings: Settings,
+  { key, mark, type }: { readonly key: string; readonly mark: string; readonly type?: string | undefined },
+): Partial<Sdk.PutObjectCommandInput> {
   const { storageClass, tags = {}, lock, legalHold } = settings;
   const tagging = new URLSearchParams(Object.entries(tags)).toString().replaceAll("+", "%20");
-  const traits = { Metadata: { "holdfast-put": mark }, ...(tagging === "" ? {} : { Tagging: tagging }) };
+  const traits = {
+    Metadata: { "holdfast-put": mark },
+    ...(tagging === "" ? {} : { Tagging: tagging }),
+    ...(type === undefined ? {} : { ContentType: type }),
+  };
   if (isLease(key)) return traits;
   const day = 24 * 60 * 60 * 1000;
   return {

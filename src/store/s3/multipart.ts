@@ -46,7 +46,8 @@ export async function uploadParts(writing: Writing, first: Part, parts: Cutter):
   }
 }
 
-async function begin({ bucket, key, action, mark, signal }: Writing): Promise<string> {
+async function begin(writing: Writing): Promise<string> {
+  const { bucket, key, action, signal } = writing;
   const { settings, keyOf, call } = bucket;
   const { create } = await encryptionOf(settings);
   return await call(action, async (client, sdk, abortSignal) => {
@@ -54,7 +55,7 @@ async function begin({ bucket, key, action, mark, signal }: Writing): Promise<st
       new sdk.CreateMultipartUploadCommand({
         Bucket: settings.bucket,
         Key: keyOf(key),
-        ...traitsOf(settings, key, mark) as Partial<Sdk.CreateMultipartUploadCommandInput>,
+        ...traitsOf(settings, writing) as Partial<Sdk.CreateMultipartUploadCommandInput>,
         ...create as Partial<Sdk.CreateMultipartUploadCommandInput>,
         ChecksumAlgorithm: "CRC32",
       }),

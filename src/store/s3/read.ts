@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { clearTimeout, setTimeout } from "node:timers";
 import { NotFoundError, StoreError } from "../../errors.ts";
 import type { ByteRange, Bytes, U8 } from "../../stage.ts";
 import { checkKey, checkRange, resolveRange } from "../key.ts";
 import { type Bucket, pause } from "./client.ts";
 import { type Action, explain, failureOf, isPassing } from "./explain.ts";
-import { StallError } from "./handler.ts";
+import { StallError, within } from "./handler.ts";
 import { encryptionOf } from "./headers.ts";
 import { look } from "./look.ts";
 import type { Limiter } from "./rate.ts";
@@ -35,6 +34,17 @@ export async function read(
   return streamOf(bucket, action, rate, await open(bucket, key, action, range, undefined));
 }
 
+/** Opens a whole object, and says how long it is and what it is served as. */
+export async function readWhole(
+  bucket: Bucket,
+  key: string,
+  rate: Limiter,
+): Promise<{ readonly bytes: number; readonly type: string | undefined; readonly body: Bytes }> {
+  const action: Action = { text: `Cannot read "${checkKey(key)}"`, permission: "s3:GetObject" };
+  const found = await open(bucket, key, action, undefined, undefined);
+  return { bytes: found.end, type: found.type, body: streamOf(bucket, action, rate, found) };
+}
+
 function absent(action: Action, { place }: Bucket): NotFoundError {
   return new NotFoundError(`${action.text}: it is not in ${place.url}`);
 }
@@ -46,6 +56,7 @@ interface Download {
   readonly start: number;
   readonly end: number;
   readonly etag: string | undefined;
+  readonly type: string | undefined;
 }
 
 async function open(
@@ -76,7 +87,7 @@ async function open(
         if (range && answer.ContentRange === undefined && (part.start > 0 || part.end < size)) {
           throw new StoreError(`${action.text} in ${bucket.place.url}: the server ignores ranges`);
         }
-        return { key, body, ...part, etag: answer.ETag };
+        return { key, body, ...part, etag: answer.ETag, type: answer.ContentType };
       } catch (error) {
         await body.cancel();
         throw error;
@@ -177,16 +188,4 @@ function streamOf(bucket: Bucket, action: Action, rate: Limiter, first: Download
 /** An error of the transport while a body is read has no status and many texts. */
 function isCut(error: unknown): boolean {
   return error instanceof TypeError || (error instanceof Error && error.name === "Http");
-}
-
-async function within<T>(work: Promise<T>, ms: number): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new StallError(ms)), ms);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

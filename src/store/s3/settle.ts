@@ -21,6 +21,8 @@ export interface Writing {
   readonly action: Action;
   /** A random mark that the object carries: an answer that got lost is known by it. */
   readonly mark: string;
+  /** What the object is served as. Default: the server's. */
+  readonly type?: string | undefined;
   /** Whether the key must be free. */
   readonly ifAbsent: boolean;
   /** Gives up. */

@@ -22,7 +22,7 @@ export async function write(
   bucket: Bucket,
   key: string,
   body: Bytes | U8,
-  options: PutOptions,
+  options: PutOptions & { readonly type?: string | undefined },
   rate: Limiter,
 ): Promise<void> {
   checkKey(key);
@@ -32,6 +32,7 @@ export async function write(
     key,
     action: { text: `Cannot write "${key}"`, permission: permissionOf(bucket) },
     mark: randomBytes(16).toString("hex"),
+    type: options.type,
     ifAbsent: options.ifAbsent ?? false,
     signal: options.signal ?? new AbortController().signal,
     rate,
@@ -72,7 +73,7 @@ async function writeFrom(writing: Writing, source: Source): Promise<void> {
 
 /** Tries until the key's state is clear: what stood in the way may go while it is looked at. */
 async function putWhole(writing: Writing, part: Part): Promise<void> {
-  const { bucket, key, action, mark, ifAbsent, signal, rate } = writing;
+  const { bucket, key, action, ifAbsent, signal, rate } = writing;
   const { settings, keyOf, call } = bucket;
   const { create } = await encryptionOf(settings);
   for (let attempt = 1;; attempt++) {
@@ -83,7 +84,7 @@ async function putWhole(writing: Writing, part: Part): Promise<void> {
         Bucket: settings.bucket,
         Key: keyOf(key),
         Body: bodyOf(part),
-        ...traitsOf(settings, key, mark),
+        ...traitsOf(settings, writing),
         ...create,
         ...condition(writing),
         ChecksumSHA256: part.sha256.toBase64(),

@@ -26,6 +26,12 @@ export const passphraseArgs = {
   passphraseStdin: toggle("--passphrase-stdin", "The passphrase is all of standard input"),
 } as const;
 
+/** Leaves S3 alone. */
+export const withoutAssets = toggle(
+  "--without-assets",
+  "Leave aside what Chatto keeps in S3 (core.assets.storage_backend)",
+);
+
 /** Chatto's configuration and the folder it is started in. */
 export function where(
   file: string | undefined,

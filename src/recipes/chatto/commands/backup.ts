@@ -20,7 +20,7 @@ import type { Store } from "../../../stage.ts";
 import { directory, open } from "../../../store/mod.ts";
 import { chattoBackup } from "../../chatto.ts";
 import { passphraseOf } from "../passphrase.ts";
-import { config, passphraseArgs, warnOf, where } from "./args.ts";
+import { config, passphraseArgs, warnOf, where, withoutAssets } from "./args.ts";
 
 const policy = {
   keepLast: numberOption("--keep-last", "Afterwards, keep so many backups"),
@@ -43,6 +43,7 @@ const backupArgs = object({
     "Export the keys after the data, into <UTC>-keys.age, which goes when its archive goes",
   ),
   includeConfig: toggle("--include-config", "With chatto.toml (encrypted archives only)"),
+  withoutAssets,
   partial: toggle("--partial", "When a stream fails store the others (exit code 3)"),
   plaintext: toggle("--plaintext", "Do store an unencrypted archive in a remote store"),
   ...policy,
@@ -89,6 +90,7 @@ async function runBackup(args: InferValue<typeof backupArgs>, cli: Cli): Promise
     includeKeys: args.includeKeys,
     splitKeys: args.splitKeys,
     includeConfig: args.includeConfig,
+    assets: !args.withoutAssets,
     partial: args.partial,
     output: output === undefined ? undefined : fromCaller(output, cli.folder),
     to: storesOf(args.to, cli),

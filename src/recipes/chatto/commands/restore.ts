@@ -15,7 +15,7 @@ import { fromCaller } from "../../../cli/folders.ts";
 import { safe } from "../../../cli/terminal.ts";
 import { chattoRestore } from "../../chatto.ts";
 import { passphraseOf } from "../passphrase.ts";
-import { config, passphraseArgs, warnOf, where } from "./args.ts";
+import { config, passphraseArgs, warnOf, where, withoutAssets } from "./args.ts";
 
 /** `deno task chatto:restore` */
 export const chattoRestoreCommand: Command = command({
@@ -39,7 +39,8 @@ export const chattoRestoreCommand: Command = command({
       }),
       "error" as const,
     ),
-    only: textOptions("--only", "GLOB", "Only streams whose name matches"),
+    only: textOptions("--only", "GLOB", 'Only streams whose name matches; "assets" are those of S3'),
+    withoutAssets,
     dryRun: toggle("--dry-run", "Say what would be restored; nothing is changed"),
     natsServer: textOption("--nats-server", "PROGRAM", "The nats-server to use. Default: from the PATH"),
     ...passphraseArgs,
@@ -49,6 +50,7 @@ export const chattoRestoreCommand: Command = command({
     const run = cli.runOptions(args.quiet);
     const resolve = (path: string): string => fromCaller(path, cli.folder);
     warnOf(args.passphrase, run.log);
+    const isAsset = (name: string): boolean => name.startsWith("assets/");
     const acts: { stream: string; action: string }[] = [];
     await chattoRestore(resolve(args.archive), {
       ...where(args.config, cli),
@@ -56,6 +58,7 @@ export const chattoRestoreCommand: Command = command({
       passphrase: passphraseOf(args, { confirm: false, resolve }),
       conflict: args.conflict,
       only: args.only,
+      assets: !args.withoutAssets,
       dryRun: args.dryRun,
       report: (stream, action) => void acts.push({ stream, action }),
     }, run);
@@ -64,11 +67,12 @@ export const chattoRestoreCommand: Command = command({
       if (args.json) cli.terminal.out(JSON.stringify({ action, stream }));
       else if (args.dryRun) cli.terminal.out(`${action}  ${safe(stream)}`);
     }
-    const skipped = acts.filter(({ action }) => action === "skip").length;
+    const streams = acts.filter(({ stream }) => !isAsset(stream));
+    const skipped = streams.filter(({ action }) => action === "skip").length;
     run.note(
       args.dryRun
         ? "Dry run: nothing was changed"
-        : `Restored ${acts.length - skipped} streams, skipped ${skipped}. Start Chatto now`,
+        : `Restored ${streams.length - skipped} streams, skipped ${skipped}. Start Chatto now`,
     );
     return run.warned() > 0 ? EXIT.warnings : EXIT.complete;
   },
