@@ -99,6 +99,8 @@ export interface IndexEntry extends Omit<Entry, "body" | "sha256" | "xattrs" | "
   readonly offset: number;
   /** Lower-case hexadecimal SHA-256 of extended attributes and ACLs, as the archive's PAX records in order of their keys; absent: none. */
   readonly attributes?: string | undefined;
+  /** Length of the headers that lie before `offset`; of an entry with attributes or holes, which is read with them. */
+  readonly head?: number | undefined;
   /** Of a file stored as sparse: length of what lies at `offset`, its map (GNU tar's PAX format 1.0) and then the extents. */
   readonly stored?: number | undefined;
 }

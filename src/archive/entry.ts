@@ -4,21 +4,41 @@
  * @module
  */
 import type { Entry, IndexEntry } from "../stage.ts";
+import { attributesDigest } from "./attributes.ts";
+import { areExtents } from "./extents.ts";
 import { pathFault, quote } from "./path.ts";
 
-/** The keys of an index entry stand in the order of RFC 8785, so that `JSON.stringify` gives canonical JSON. */
-export function indexEntry(entry: Entry, offset: number, digest: string | undefined): IndexEntry {
+const NONE = {};
+
+/** Where an entry with attributes or holes lies: it is read with its headers. */
+export type Place = Pick<IndexEntry, "head" | "stored">;
+
+/**
+ * The keys of an index entry stand in the order of RFC 8785, so that `JSON.stringify` gives canonical JSON.
+ */
+export function indexEntry(
+  entry: Entry,
+  offset: number,
+  digest: string | undefined,
+  place?: Place,
+): IndexEntry {
+  const { mtimeNs, target } = entry;
+  const attributes = attributesDigest(entry);
   return {
+    ...(attributes === undefined ? NONE : { attributes }),
     bytes: entry.bytes,
     gid: entry.gid,
     gname: entry.gname,
+    ...(place?.head === undefined ? NONE : { head: place.head }),
     kind: entry.kind,
     mode: entry.mode,
     mtimeMs: entry.mtimeMs,
+    ...(mtimeNs === undefined || mtimeNs === 0 ? NONE : { mtimeNs }),
     offset,
     path: entry.path,
-    ...(digest === undefined ? {} : { sha256: digest }),
-    ...(entry.target === undefined ? {} : { target: entry.target }),
+    ...(digest === undefined ? NONE : { sha256: digest }),
+    ...(place?.stored === undefined ? NONE : { stored: place.stored }),
+    ...(target === undefined ? NONE : { target }),
     uid: entry.uid,
     uname: entry.uname,
   };
@@ -36,12 +56,16 @@ export function checkEntry(entry: Entry): void {
     fail(`mode ${entry.mode} is not 0 to 0o7777`);
   }
   if (!Number.isSafeInteger(entry.mtimeMs)) fail(`mtimeMs ${entry.mtimeMs} is not whole milliseconds`);
+  if (entry.mtimeNs !== undefined && !(entry.mtimeNs >= 0 && entry.mtimeNs < 1e6)) {
+    fail(`mtimeNs ${entry.mtimeNs} is not 0 to 999,999`);
+  }
   for (const key of ["uid", "gid", "bytes"] as const) {
     if (!Number.isSafeInteger(entry[key]) || entry[key] < 0) {
       fail(`${key} ${entry[key]} is not a whole number`);
     }
   }
   if (!nameable(entry.uname) || !nameable(entry.gname)) fail("its owner's name is not valid Unicode");
+  if (entry.extents && !areExtents(entry.extents, entry.bytes)) fail("its extents are not in order");
   if (kind === "file") {
     if (target !== undefined) fail("a file has no target");
     return;

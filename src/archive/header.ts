@@ -5,6 +5,7 @@
  * @module
  */
 import { IntegrityError } from "../errors.ts";
+import { bytesOf, isRaw } from "../raw_name.ts";
 import type { U8 } from "../stage.ts";
 
 /** Length of a header, and what every member is padded to. */
@@ -103,7 +104,9 @@ export function writeHeader(block: U8, at: number, fields: HeaderFields): void {
 }
 
 function put(block: U8, at: number, most: number, text: string): void {
-  if (text.length > most || !ascii(block, at, text)) encoder.encodeInto(text, block.subarray(at, at + most));
+  if (text.length <= most && ascii(block, at, text)) return;
+  if (isRaw(text)) block.set(bytesOf(text).subarray(0, most), at);
+  else encoder.encodeInto(text, block.subarray(at, at + most));
 }
 
 /** Encoding by hand saves a view and a call for nearly every name. */

@@ -42,6 +42,7 @@ const entrySchema = v.strictObject({
   kind: v.picklist(["file", "directory", "symlink", "hardlink"]),
   mode: v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(0o7777)),
   mtimeMs: v.pipe(v.number(), v.safeInteger()),
+  mtimeNs: v.optional(v.pipe(v.number(), v.safeInteger(), v.minValue(0), v.maxValue(999_999))),
   uid: id,
   gid: id,
   uname: v.string(),
@@ -49,6 +50,9 @@ const entrySchema = v.strictObject({
   bytes: size,
   target: v.optional(v.string()),
   sha256: v.optional(hex64),
+  attributes: v.optional(hex64),
+  head: v.optional(size),
+  stored: v.optional(size),
   offset: size,
 });
 

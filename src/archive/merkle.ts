@@ -11,12 +11,14 @@ import type { IndexEntry } from "../stage.ts";
 export function canonicalEntry(entry: Omit<IndexEntry, "offset">): string {
   // Flat objects of strings and whole numbers: JSON.stringify with sorted keys is canonical.
   return JSON.stringify({
+    attributes: entry.attributes,
     bytes: entry.bytes,
     gid: entry.gid,
     gname: entry.gname,
     kind: entry.kind,
     mode: entry.mode,
     mtimeMs: entry.mtimeMs,
+    mtimeNs: entry.mtimeNs,
     path: entry.path,
     sha256: entry.sha256,
     target: entry.target,

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { utf8 } from "../bytes.ts";
+import { concat, utf8 } from "../bytes.ts";
 import { IntegrityError } from "../errors.ts";
+import { bytesOf, nameOf } from "../raw_name.ts";
 import type { U8 } from "../stage.ts";
 
 /** The longest extended header or GNU long name that is read or written: 1 MiB. */
@@ -14,7 +15,8 @@ export const EXTRA_LIMIT: number = 1024 * 1024;
 export type PaxRecords = Map<string, Uint8Array>;
 
 /** The content of an extended header. */
-export function encodePax(records: readonly (readonly [string, string])[]): U8 {
+export function encodePax(records: readonly (readonly [string, string | Uint8Array])[]): U8 {
+  if (!records.every(isText)) return encodeRecords(records);
   return utf8(
     records.map(([key, value]) => {
       const rest = ` ${key}=${value}\n`;
@@ -25,6 +27,24 @@ export function encodePax(records: readonly (readonly [string, string])[]): U8 {
       return length + rest;
     }).join(""),
   );
+}
+
+function isText(
+  record: readonly [string, string | Uint8Array],
+): record is readonly [string, string] {
+  return typeof record[1] === "string";
+}
+
+/** The same where values are bytes. Keys are text as src/raw_name.ts has it. */
+export function encodeRecords(records: readonly (readonly [string, string | Uint8Array])[]): U8 {
+  return concat(records.flatMap(([key, value]) => {
+    const word = bytesOf(key);
+    const bytes = typeof value === "string" ? utf8(value) : Uint8Array.from(value);
+    const rest = word.length + bytes.length + 3;
+    let length = rest + 1;
+    while (String(length).length + rest !== length) length = String(length).length + rest;
+    return [utf8(`${length} `), word, utf8("="), bytes, utf8("\n")];
+  }));
 }
 
 /** Between the values of a key that comes many times: those of a sparse map (GNU tar's PAX 0.0). */
@@ -60,23 +80,25 @@ export function decodePax(bytes: Uint8Array, where: string): PaxRecords {
   return records;
 }
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lossy = new TextDecoder();
 
 function decodeKey(bytes: Uint8Array, where: string): string {
-  try {
-    if (bytes.length > 0) return decoder.decode(bytes);
-  } catch {
-    // said below
-  }
-  throw new IntegrityError(`Cannot read ${where}: a PAX record has no readable key. The archive is damaged`);
+  // The name of an extended attribute need not be UTF-8.
+  if (bytes.length > 0) return nameOf(bytes);
+  throw new IntegrityError(`Cannot read ${where}: a PAX record has no key. The archive is damaged`);
 }
 
-/** Milliseconds as decimal seconds: -1500 is "-1.5". */
-export function encodeTime(ms: number): string {
+/** Milliseconds, and nanoseconds after them, as decimal seconds: -1500 is "-1.5". */
+export function encodeTime(ms: number, ns = 0): string {
+  if (ns !== 0) return encodeNanoseconds(BigInt(ms) * 1_000_000n + BigInt(ns));
   const abs = Math.abs(ms);
   const fraction = String(abs % 1000).padStart(3, "0").replace(/0+$/, "");
   return `${ms < 0 ? "-" : ""}${Math.floor(abs / 1000)}${fraction && "." + fraction}`;
+}
+
+function encodeNanoseconds(ns: bigint): string {
+  const digits = String(ns < 0n ? -ns : ns).padStart(10, "0");
+  return `${ns < 0n ? "-" : ""}${digits.slice(0, -9)}.${digits.slice(-9).replace(/0+$/, "")}`;
 }
 
 /** Decimal seconds as milliseconds, rounded down (towards the past); undefined when malformed or out of range. */

@@ -10,6 +10,7 @@ import type { Archive, Bytes, Entry, IndexEntry, Reader, U8 } from "../stage.ts"
 import type { IndexTail } from "./listing.ts";
 import { quote } from "./path.ts";
 import { checkProof, lookUp } from "./prove.ts";
+import { readMember } from "./member_range.ts";
 import { SMALL } from "./read.ts";
 
 /** Content is read in pieces of this length. */
@@ -33,9 +34,9 @@ export async function findByRange(
   try {
     const { line, proof } = await lookUp(archive.index, path);
     checkProof(proof, contents);
-    return entryOf(reader, line);
+    return await openEntry(reader, line);
   } catch (error) {
-    if (findError(error, NotFoundError)) return entryOf(reader, await inAll(listing, path, error));
+    if (findError(error, NotFoundError)) return await openEntry(reader, await inAll(listing, path, error));
     throw indexError(error);
   }
 }
@@ -62,9 +63,10 @@ export async function isLess(
   wanted: (path: string) => boolean,
 ): Promise<boolean> {
   const touched = new Set<number>();
-  for await (const { path, bytes, offset } of listing) {
-    if (bytes === 0 || !wanted(path)) continue;
-    const last = Math.floor((offset + bytes - 1) / UNIT_BYTES);
+  for await (const { path, bytes, offset, stored } of listing) {
+    const length = stored ?? bytes;
+    if (length === 0 || !wanted(path)) continue;
+    const last = Math.floor((offset + length - 1) / UNIT_BYTES);
     for (let unit = Math.floor(offset / UNIT_BYTES); unit <= last; unit++) {
       touched.add(unit);
       if (2 * touched.size * UNIT_BYTES > tail.archiveBytes) return false;
@@ -89,9 +91,15 @@ export async function* entriesByRange(
   for (const line of held.sort((a, b) => a.offset - b.offset)) yield await smallOrLarge(reader, line);
 }
 
+/** An entry with attributes or holes is read with its headers. */
+async function openEntry(reader: Reader, line: IndexEntry): Promise<Entry> {
+  return line.head === undefined ? entryOf(reader, line) : await readMember(reader, line);
+}
+
 /** Small files come as bytes, as those of a stream do. */
 async function smallOrLarge(reader: Reader, line: IndexEntry): Promise<Entry> {
-  const entry = entryOf(reader, line);
+  const entry = await openEntry(reader, line);
+  if (line.head !== undefined) return entry;
   if (line.kind !== "file" || line.bytes > SMALL) return entry;
   const body = await piece(reader, line, 0, line.bytes);
   if (sha256(body) !== line.sha256) throw wrong(line.path);
@@ -99,7 +107,7 @@ async function smallOrLarge(reader: Reader, line: IndexEntry): Promise<Entry> {
 }
 
 function entryOf(reader: Reader, line: IndexEntry): Entry {
-  const { offset: _, sha256: __, ...entry } = line;
+  const { offset: _, sha256: __, attributes: ___, ...entry } = line;
   return line.kind === "file" ? { ...entry, body: () => contentOf(reader, line) } : entry;
 }
 

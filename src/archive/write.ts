@@ -5,8 +5,11 @@
  */
 import { createHash, hash } from "node:crypto";
 import { cutBlock, type Fill, fillOf, takeBlock } from "../blocks.ts";
+import { bytesOf, isRaw } from "../raw_name.ts";
 import type { Bytes, Entry, IndexEntry, U8 } from "../stage.ts";
+import { attributeRecords } from "./attributes.ts";
 import { checkEntry, indexEntry } from "./entry.ts";
+import { type SparsePlan, sparsePlan } from "./extents.ts";
 import { fits, MAX_ID, MAX_LONG, splitPath, UNIT, writeHeader } from "./header.ts";
 import { encodePax, encodeTime, EXTRA_LIMIT } from "./pax.ts";
 import { quote } from "./path.ts";
@@ -57,10 +60,13 @@ export async function* writeTar(
   };
   for await (const entry of entries) {
     checkEntry(entry);
-    putMember(sink, entry);
+    const begun = sink.before + sink.fill;
+    const sparse = entry.extents && sparsePlan(entry);
+    putMember(sink, entry, sparse);
     const offset = sink.before + sink.fill;
     let digest: string | undefined;
-    if (typeof entry.body === "function") {
+    if (sparse) digest = yield* putSparse(sink, entry, sparse, hooks);
+    else if (typeof entry.body === "function") {
       const fill = fillOf(entry.body);
       digest = yield* fill
         ? putFilled(sink, entry, fill, hooks)
@@ -68,7 +74,9 @@ export async function* writeTar(
     } else if (entry.kind === "file") digest = putWhole(sink, entry, entry.body ?? new Uint8Array(0));
     pad(sink);
     sink.entries++;
-    hooks.entry(indexEntry(entry, offset, digest));
+    const apart = sparse || entry.xattrs || entry.acl;
+    const place = apart && { head: offset - begun, stored: sparse && sparse.stored };
+    hooks.entry(indexEntry(entry, offset, digest, place));
     yield* take(sink, hooks);
   }
   zeros(sink, 2 * UNIT);
@@ -142,6 +150,28 @@ async function* putFilled(
   return digest ? digest.digest("hex") : hexDigest(entry);
 }
 
+/** Of a file with holes what is none; the digest is of all of it, as it reads. */
+async function* putSparse(
+  sink: Sink,
+  entry: Entry,
+  sparse: SparsePlan,
+  hooks: WriteHooks,
+): AsyncGenerator<U8, string, undefined> {
+  append(sink, sparse.map);
+  const digest = createHash("sha256");
+  let seen = 0;
+  for await (const chunk of (entry.body as () => Bytes)()) {
+    seen += chunk.length;
+    if (seen > entry.bytes) break;
+    digest.update(chunk);
+    sparse.cut(chunk.length, (start, end) => append(sink, chunk.subarray(start, end)));
+    sink.bytes += chunk.length;
+    yield* take(sink, hooks);
+  }
+  if (seen !== entry.bytes) throw wrongLength(entry, seen);
+  return digest.digest("hex");
+}
+
 function wrongLength({ path, bytes }: Entry, seen: number): Error {
   return new Error(
     `Cannot archive ${quote(path)}: it gave ${seen > bytes ? "more than" : `${seen} of`} ${bytes} bytes. ` +
@@ -161,10 +191,13 @@ function hexDigest(entry: Entry): string {
 
 const TYPES = { file: "0", hardlink: "1", symlink: "2", directory: "5" } as const;
 
-function putMember(sink: Sink, entry: Entry): void {
-  const path = entry.kind === "directory" ? entry.path + "/" : entry.path;
+function putMember(sink: Sink, entry: Entry, sparse: SparsePlan | undefined): void {
+  const path = sparse?.path ?? (entry.kind === "directory" ? entry.path + "/" : entry.path);
   const target = entry.target ?? "";
-  const records = paxRecords(entry, path, target);
+  const bytes = sparse?.stored ?? entry.bytes;
+  const records = paxRecords(entry, path, target, bytes);
+  if (sparse) records.push(...sparse.records, ["GNU.sparse.name", raw(entry.path)]);
+  if (entry.xattrs || entry.acl) records.push(...attributeRecords(entry));
   const seconds = Math.floor(entry.mtimeMs / 1000);
   if (records.length > 0) putPax(sink, encodePax(records), entry.path);
   putHeader(sink, {
@@ -174,7 +207,7 @@ function putMember(sink: Sink, entry: Entry): void {
     mode: entry.mode,
     uid: entry.uid > MAX_ID ? 0 : entry.uid,
     gid: entry.gid > MAX_ID ? 0 : entry.gid,
-    size: entry.bytes > MAX_LONG ? 0 : entry.bytes,
+    size: bytes > MAX_LONG ? 0 : bytes,
     mtime: seconds < 0 || seconds > MAX_LONG ? 0 : seconds,
     uname: entry.uname,
     gname: entry.gname,
@@ -182,19 +215,31 @@ function putMember(sink: Sink, entry: Entry): void {
 }
 
 /** What ustar has no room for. */
-function paxRecords(entry: Entry, path: string, target: string): [string, string][] {
-  const records: [string, string][] = [];
-  const add = (key: string, value: string): void => void records.push([key, value]);
-  const { mtimeMs, uid, gid, bytes, uname, gname } = entry;
-  if (splitPath(path) < 0 || !fits(path, 256)) add("path", path);
-  if (!fits(target, 100)) add("linkpath", target);
+function paxRecords(entry: Entry, path: string, target: string, bytes: number): PaxRecord[] {
+  const records: PaxRecord[] = [];
+  const add = (key: string, value: PaxRecord[1]): void => void records.push([key, value]);
+  const { mtimeMs, mtimeNs = 0, uid, gid, uname, gname } = entry;
+  const long = splitPath(path) < 0 || !fits(path, 256);
+  const far = !fits(target, 100);
+  if (long && isRaw(path) || far && isRaw(target)) add("hdrcharset", "BINARY");
+  if (long) add("path", raw(path));
+  if (far) add("linkpath", raw(target));
   if (bytes > MAX_LONG) add("size", String(bytes));
   if (uid > MAX_ID) add("uid", String(uid));
   if (gid > MAX_ID) add("gid", String(gid));
-  if (mtimeMs < 0 || mtimeMs % 1000 !== 0 || mtimeMs / 1000 > MAX_LONG) add("mtime", encodeTime(mtimeMs));
+  if (mtimeMs < 0 || mtimeMs % 1000 !== 0 || mtimeNs !== 0 || mtimeMs / 1000 > MAX_LONG) {
+    add("mtime", encodeTime(mtimeMs, mtimeNs));
+  }
   if (!fits(uname, 31)) add("uname", uname);
   if (!fits(gname, 31)) add("gname", gname);
   return records;
+}
+
+type PaxRecord = readonly [key: string, value: string | Uint8Array];
+
+/** Bytes of a name that is not UTF-8. */
+function raw(name: string): string | Uint8Array {
+  return isRaw(name) ? bytesOf(name) : name;
 }
 
 function putPax(sink: Sink, content: U8, path: string): void {
