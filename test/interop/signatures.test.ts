@@ -68,8 +68,18 @@ judged("minisign() accepts what minisign -S signs, and opens its secret keys, en
     assert.deepEqual(await undone(stage(), theirs), bytes);
     const one = stage(passphrase); // one for all: its key is derived once, with 1 GiB
     assert.deepEqual(await undone(stage(), await stored(one, bytes)), bytes);
-    if (passphrase) await assert.rejects(signed(stage("wrong horse"), bytes, ID), /passphrase does not fit/);
   }
+  // With another passphrase or, for that takes seconds, other parameters a key comes out that does not fit.
+  const [comment, key] = words(read(dir.join("m.sec"))).split("\n") as [string, string];
+  const other = Buffer.from(key, "base64");
+  other.writeBigUInt64LE(32_768n, 38);
+  other.writeBigUInt64LE(2n ** 24n, 46);
+  const wrong = sign.minisign({
+    publicKey: words(read(dir.join("m.pub"))),
+    secretKey: () => `${comment}\n${other.toString("base64")}\n`,
+    passphrase: () => "correct horse",
+  });
+  await assert.rejects(signed(wrong, bytes, ID), /passphrase does not fit/);
 });
 
 judged("minisign() refuses signatures of the old kind, saying so", ["minisign"], async () => {
