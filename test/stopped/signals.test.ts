@@ -78,6 +78,18 @@ Deno.test("stopped: a unit that starts on what was restored, and ends at once, h
   assert.deepEqual(notes(user), []);
 });
 
+Deno.test("stopped: a unit that ends right after its start is down: nothing is stored, and the note stays", async () => {
+  using it = await daemon();
+  const user = userOf(it, "counter.service", `collect.files({ data: "${it.data}" })`);
+  const ctl = readFileSync(it.ctl, "utf8");
+  writeFileSync(it.ctl, ctl.replace("while :; do", "while [ $n -lt 5 ]; do"));
+  const { code, err } = await run(user, "backup", ARGS);
+  assert.equal(code, 1, err);
+  assert.match(err, /"counter.service" IS DOWN: .* it started, and ended within 2 s\. See its log, then: /);
+  assert.ok(!existsSync(it.dir.join("store")) || readdirSync(it.dir.join("store")).length === 0);
+  assert.equal(notes(user).length, 1);
+});
+
 Deno.test("stopped: a unit that systemd does not have is refused", async () => {
   using it = await daemon();
   const user = userOf(it, "other.service", `collect.files({ data: "${it.data}" })`);

@@ -37,7 +37,7 @@ alive() { [ -s pid ] && kill -0 "$(cat pid)" 2>/dev/null && ! grep -q '^State:.Z
 case $verb in
   start)
     alive && exit 0
-    setsid bash -c 'n=0; while :; do n=$((n+1)); echo $n > data/one; echo $n > data/two; sleep 0.02; done' \\
+    setsid bash -c 'n=0; trap "end=1" TERM; while :; do n=$((n+1)); echo $n > data/one; echo $n > data/two; sleep 0.02; [ -z "$end" ] || exit; done' \\
       </dev/null >/dev/null 2>&1 &
     echo $! > pid ;;
   stop)

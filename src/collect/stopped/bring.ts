@@ -13,7 +13,7 @@ const LOOK_MS = 100;
 const TIMEOUT_MS = 120_000;
 /** A start that fails is tried once more after this: a port may not be free yet. */
 const AGAIN_MS = 1000;
-/** How long a unit must run on data that may still be taken back. */
+/** How long a unit must run to count as started. */
 const SETTLE_MS = 2000;
 
 /** Stops a service, and sees that it does not run. */
@@ -24,18 +24,24 @@ export async function bringDown(control: Control, options: PauseOptions, signal:
   });
 }
 
-/** Starts a service unless it runs, sees that it does, and removes the note. Throws what says that it is down, and what to do. */
+/**
+ * Starts a service unless it runs, sees that it does and goes on to (`settled`: that has been seen), and removes the note. Gives the
+ * time since when it runs. Throws what says that it is down, and what to do.
+ */
 export async function startAgain(
   control: Control,
-  options: PauseOptions & Pick<StoppedRecord, "restart">,
+  options: PauseOptions & Pick<StoppedRecord, "restart"> & { readonly settled?: boolean | undefined },
   folder: string,
   key: string,
-): Promise<void> {
+): Promise<number> {
+  let since: number;
   try {
     if (options.restart) {
       await bringDown(control, options, new AbortController().signal);
     }
     await bringUp(control, options);
+    since = performance.now();
+    if (!options.settled) await staysUp(control);
   } catch (cause) {
     throw new Error(
       `"${control.name}" IS DOWN: a backup stopped it, and it does not start again: ${messageOf(cause)}. ` +
@@ -44,6 +50,7 @@ export async function startAgain(
     );
   }
   removeRecord(folder, key);
+  return since;
 }
 
 /** Starts it unless it runs, and sees that it does; tries twice. */
@@ -67,7 +74,7 @@ export async function staysUp(control: Control): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   if (await control.running(new AbortController().signal) !== false) return;
   throw new Error(
-    `"${control.name}" does not run: it started, and ended within ${SETTLE_MS / 1000} s. See its log`,
+    `"${control.name}" does not run: it started, and ended within ${SETTLE_MS / 1000} s`,
   );
 }
 

@@ -92,6 +92,7 @@ function makePause(control: Control, options: PauseOptions, context: Context, be
   const { name } = control;
   let stoppedAt: number | undefined;
   let downMs: number | undefined;
+  let settled = false;
 
   async function stop(): Promise<void> {
     if (running === false) {
@@ -121,22 +122,25 @@ function makePause(control: Control, options: PauseOptions, context: Context, be
     if (stoppedAt === undefined) return;
     note(true);
     await bringUp(control, options);
-    await staysUp(control);
+    await staysUp(control).catch((cause) => {
+      throw new Error(`${messageOf(cause)}. See its log`, { cause });
+    });
+    settled = true;
   }
 
   async function halt(): Promise<void> {
+    settled = false;
     if (stoppedAt !== undefined) await bringDown(control, options, new AbortController().signal);
   }
 
   async function resume(): Promise<void> {
     if (stoppedAt === undefined || downMs !== undefined) return;
     try {
-      await startAgain(control, options, folder, key);
+      downMs = Math.round(await startAgain(control, { ...options, settled }, folder, key) - stoppedAt);
     } catch (error) {
       context.log.warn("service", messageOf(error));
       throw error;
     }
-    downMs = Math.round(performance.now() - stoppedAt);
     context.log.info(`"${name}" runs again; it was down for ${(downMs / 1000).toFixed(1)} s`);
   }
 
