@@ -6,6 +6,7 @@
 import { randomBytes } from "node:crypto";
 import { basename, dirname, join } from "node:path";
 import { readAll, text } from "../../bytes.ts";
+import { syncFolder } from "../../collect/staging.ts";
 import { ExistsError, messageOf, NotFoundError } from "../../errors.ts";
 import type { Bytes } from "../../stage.ts";
 import { directory } from "../../store/mod.ts";
@@ -68,13 +69,18 @@ export function podApiAt({ url, token, timeoutMs = 600_000 }: PodApiOptions): Po
   };
 }
 
-/** Writes the data into a new file, readable by its owner only, which appears once it is whole. */
+/** Writes the data into a new file, readable by its owner only, which appears once it is whole, and is on the disk before this ends. */
 export function podApiFile(path: string): PodApi {
   return async (tar, signal) => {
     const part = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.part`);
     try {
       await Deno.writeFile(part, tar, { createNew: true, mode: 0o600, signal });
+      {
+        using file = await Deno.open(part, { write: true });
+        await file.sync();
+      }
       await Deno.link(part, path);
+      syncFolder(dirname(path)); // what it replaces goes now
     } catch (cause) {
       if (cause instanceof Deno.errors.AlreadyExists) {
         throw exists(path, cause);
