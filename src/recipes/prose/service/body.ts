@@ -17,8 +17,8 @@ export interface BodyLimits {
   readonly totalMs: number;
 }
 
-/** A request's body. Ends in an error with status 413, 408 or 400 when it is too long, too slow, or cut. */
-export function limited(request: Request, limits: BodyLimits): Bytes {
+/** A request's body. Ends in an error with status 413, 408 or 400 when it is too long, too slow, or cut, and in what `ending` is aborted with. */
+export function limited(request: Request, limits: BodyLimits, ending?: AbortSignal): Bytes {
   const { maxBytes } = limits;
   const tooLong = (): Trouble =>
     new Trouble(
@@ -37,6 +37,7 @@ export function limited(request: Request, limits: BodyLimits): Bytes {
         const { done, value } = await timely(
           () => reader.read(),
           Math.min(limits.idleMs, end - performance.now()),
+          ending,
         );
         if (done) return;
         size += value.length;
@@ -49,9 +50,13 @@ export function limited(request: Request, limits: BodyLimits): Bytes {
   });
 }
 
-async function timely<T>(read: () => Promise<T>, ms: number): Promise<T> {
+async function timely<T>(read: () => Promise<T>, ms: number, ending?: AbortSignal): Promise<T> {
+  ending?.throwIfAborted();
   let timer: ReturnType<typeof setTimeout> | undefined;
+  let stop = (): void => {};
   const late = new Promise<never>((_, reject) => {
+    stop = () => reject(ending?.reason);
+    ending?.addEventListener("abort", stop);
     timer = setTimeout(
       () =>
         reject(
@@ -76,5 +81,6 @@ async function timely<T>(read: () => Promise<T>, ms: number): Promise<T> {
     return await Promise.race([reading, late]);
   } finally {
     clearTimeout(timer);
+    ending?.removeEventListener("abort", stop);
   }
 }

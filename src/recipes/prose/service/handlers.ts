@@ -39,10 +39,12 @@ export async function createBackup(c: Asked, { options, place, limits }: Served)
   }
   const noDowntime = flagOf(c.req.query("no_downtime"), "no_downtime");
   using taken = place.take("backup");
-  const podApiData = await takeApiData(limited(c.req.raw, limits), options.pod.spoolDir).catch((error) => {
-    const trouble = troubleOf(error, "INTERNAL_ERROR");
-    throw trouble.code === "INVALID_BACKUP" ? new Trouble(400, "BAD_REQUEST", trouble.message) : trouble;
-  });
+  const podApiData = await takeApiData(limited(c.req.raw, limits, place.ending), options.pod.spoolDir).catch(
+    (error) => {
+      const trouble = troubleOf(error, "INTERNAL_ERROR");
+      throw trouble.code === "INVALID_BACKUP" ? new Trouble(400, "BAD_REQUEST", trouble.message) : trouble;
+    },
+  );
   using unused = new DisposableStack();
   unused.use(podApiData);
   const work = taken.run(async (progress) => {
@@ -70,7 +72,7 @@ export async function createBackup(c: Asked, { options, place, limits }: Served)
 
 /** `PUT /lifecycle/restore` */
 export async function restoreBackup(c: Asked, { options, place }: Served): Promise<Response> {
-  const id = await restoreWanted(c.req.raw, SMALL);
+  const id = await restoreWanted(c.req.raw, SMALL, place.ending);
   const token = c.req.header("x-prose-token");
   using taken = place.take("restore");
   const podApi = options.podApi === undefined

@@ -29,6 +29,8 @@ export interface Place {
   readonly current: () => Kind | undefined;
   /** Takes the place for a request that is still coming in. Throws status 503 when it is taken, or is closing; so does `run` then. */
   readonly take: (kind: Kind) => Disposable & { readonly run: <T>(work: Work<T>) => Operation<T> };
+  /** Fires with status 503 when the place closes: what is still coming in need not be waited for. */
+  readonly ending: AbortSignal;
   /** Lets nothing new in, and waits for what is under way. */
   readonly close: () => Promise<void>;
 }
@@ -44,7 +46,7 @@ function ending(): Error {
 export function onePlace(): Place {
   let current: Kind | undefined;
   let under: Promise<unknown> = Promise.resolve();
-  let closing = false;
+  const closing = new AbortController();
 
   function run<T>(work: Work<T>): Operation<T> {
     const listeners = new Set<Listener>();
@@ -67,13 +69,13 @@ export function onePlace(): Place {
   return {
     current: () => current,
     take: (kind) => {
-      if (closing) throw ending();
+      closing.signal.throwIfAborted();
       if (current) throw busy(`A ${current} is under way. Ask again when it has ended`);
       current = kind;
       let running = false;
       return {
         run: (work) => {
-          if (closing) throw ending(); // its body came in meanwhile, and nobody would wait for its end
+          closing.signal.throwIfAborted(); // its body came in meanwhile, and nobody would wait for its end
           running = true;
           return run(work);
         },
@@ -82,8 +84,9 @@ export function onePlace(): Place {
         },
       };
     },
+    ending: closing.signal,
     close: async () => {
-      closing = true;
+      closing.abort(ending());
       await under;
     },
   };

@@ -9,8 +9,12 @@ import { type BodyLimits, limited } from "./body.ts";
 import { Trouble } from "./trouble.ts";
 
 /** The whole file name in a body `{"id": "..."}`. Throws status 400 for any other body, 404 for what cannot be a name. */
-export async function restoreWanted(request: Request, limits: BodyLimits): Promise<string> {
-  const bytes = await readAll(limited(request, limits), limits.maxBytes, "the body");
+export async function restoreWanted(
+  request: Request,
+  limits: BodyLimits,
+  ending?: AbortSignal,
+): Promise<string> {
+  const bytes = await readAll(limited(request, limits, ending), limits.maxBytes, "the body");
   let id: unknown;
   try {
     id = (JSON.parse(text(bytes)) as { id?: unknown } | null)?.id;

@@ -40,6 +40,9 @@ const parser = object({
   quiet: toggle("--quiet", "No remarks; warnings and errors are shown"),
 });
 
+/** How long answers may take that change nothing, once the service is to end. */
+const READERS_MS = 30_000;
+
 /** The command. */
 export const proseServeCommand: Command = command({
   name: "prose:serve",
@@ -48,7 +51,7 @@ export const proseServeCommand: Command = command({
     "Serves a Prose pod's lifecycle over HTTP: POST /lifecycle/backup, PUT /lifecycle/restore, GET /lifecycle/backups.",
   about: [
     "One operation at a time; each runs to its end whoever listens. Standard output: the address, once it listens. GET /openapi.json " +
-    "describes it, GET /health says that it runs. On SIGTERM it waits for what is under way.",
+    "describes it, GET /health says that it runs. On SIGTERM it waits for the backup or restore under way, and for nothing else longer than 30 s.",
   ],
   examples: [
     "deno task prose:serve --config /etc/holdfast/backup.toml --plan prose --token-file /etc/holdfast/prose-token --pod-api http://127.0.0.1:8080",
@@ -78,7 +81,10 @@ async function serve(args: InferValue<typeof parser>, cli: Cli): Promise<number>
   });
   note("Letting nothing new begin, and waiting for what is under way");
   await service.close();
-  await server.shutdown();
+  // What is left only reads. It may finish, within its time.
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => timer = setTimeout(resolve, READERS_MS));
+  await Promise.race([server.shutdown(), late]).finally(() => clearTimeout(timer));
   return EXIT.complete;
 }
 
