@@ -65,6 +65,11 @@ export function holeGuard({ bytes: most, ratio }: HoleLimits): HoleGuard {
   };
 }
 
+/** Where a sparse file is no hole, as entries say it: without the empty extents that maps end with. */
+export function extentsOf({ extents }: Sparse): readonly number[] {
+  return extents.filter((_, i) => extents[i | 1]! > 0);
+}
+
 /** A small sparse file as it reads, from all that is stored of it. */
 export function unfolded({ bytes, extents }: Sparse, stored: U8): U8 {
   const out = new Uint8Array(bytes);

@@ -4,7 +4,9 @@
  * @module
  */
 import { IntegrityError } from "../errors.ts";
-import type { EntryKind } from "../stage.ts";
+import { nameOf } from "../raw_name.ts";
+import type { Entry, EntryKind } from "../stage.ts";
+import { attributesOf, decodeNanos } from "./attributes_read.ts";
 import { MAX_LONG, type RawHeader } from "./header.ts";
 import { decodeNumber, decodeTime, type PaxRecords } from "./pax.ts";
 import { quote } from "./path.ts";
@@ -23,7 +25,7 @@ export interface Extras {
 }
 
 /** An entry's metadata as an archive has it. */
-export interface Member {
+export interface Member extends Pick<Entry, "mtimeNs" | "xattrs" | "acl"> {
   readonly path: string;
   readonly kind: EntryKind;
   readonly mode: number;
@@ -57,7 +59,6 @@ const REFUSED: Readonly<Record<string, string>> = {
   "D": "a folder of a GNU incremental archive",
 };
 
-const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lossy = new TextDecoder();
 const slash = Uint8Array.of(0x2f);
 
@@ -65,7 +66,7 @@ const slash = Uint8Array.of(0x2f);
 export function resolve(header: RawHeader, extras: Extras, number: number, pathBytes: number): Member {
   const get = (key: string): Uint8Array | undefined => record(extras, key);
   const rawPath = get("GNU.sparse.name") ?? get("path") ?? extras.longPath ?? joined(header);
-  const shown = (): string => `entry ${number} (${quote(lossy.decode(rawPath))})`;
+  const shown = (): string => `entry ${number} (${quote(nameOf(rawPath))})`;
   const sparse = isSparse(header, extras.local, shown);
   const refused = header.type in KINDS
     ? undefined
@@ -90,13 +91,15 @@ export function resolve(header: RawHeader, extras: Extras, number: number, pathB
   if (sparse && kind !== "file") {
     throw new IntegrityError(`Cannot read ${shown()}: it is a sparse ${kind}, which is nothing`);
   }
+  const mtime = get("mtime");
+  const mtimeNs = mtime ? decodeNanos(lossy.decode(mtime)) : 0;
   const target = linked ? name(rawTarget, "link target", shown, pathBytes) : undefined;
   if (target === "") throw new IntegrityError(`Cannot read ${shown()}: it is a ${kind} without a target`);
   return {
     path: trimmed(path),
     kind,
     mode: header.mode & 0o7777,
-    mtimeMs: timeOf(get("mtime"), header.mtime, shown),
+    mtimeMs: timeOf(mtime, header.mtime, shown),
     uid: idOf("uid", get("uid"), header.uid, shown),
     gid: idOf("gid", get("gid"), header.gid, shown),
     uname: name(get("uname") ?? header.uname, "owner", shown, pathBytes),
@@ -104,6 +107,8 @@ export function resolve(header: RawHeader, extras: Extras, number: number, pathB
     bytes,
     ...(target === undefined ? {} : { target: kind === "hardlink" ? trimmed(target) : target }),
     ...(sparse ? { sparse } : {}),
+    ...(mtimeNs > 0 ? { mtimeNs } : {}),
+    ...attributesOf(extras.local),
   };
 }
 
@@ -128,15 +133,7 @@ function name(raw: Uint8Array, what: string, shown: () => string, most: number):
       `Cannot read ${shown()}: its ${what} has ${raw.length} bytes, the limit is ${most}. Raise --limit-path-bytes if you trust it`,
     );
   }
-  let text: string;
-  try {
-    text = decoder.decode(raw);
-  } catch (cause) {
-    throw new IntegrityError(
-      `Cannot read ${shown()}: its ${what} is not UTF-8. Extract the archive with tar`,
-      { cause },
-    );
-  }
+  const text = nameOf(raw);
   if (text.includes("\0")) {
     throw new IntegrityError(
       `Cannot read ${shown()}: its ${what} holds a NUL. The archive is damaged or hostile; take another copy`,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { shownRaw } from "../raw_name.ts";
 export { comparePaths } from "../order.ts";
 
 const SLASH = 0x2f;
@@ -23,7 +24,7 @@ export function pathFault(path: string): string | undefined {
 /** A path between quotes, safe for a terminal and cut to a sensible length. */
 export function quote(path: string): string {
   const shown = path.length > 200 ? `${path.slice(0, 200).toWellFormed()}...` : path;
-  return JSON.stringify(shown).replaceAll(
+  return shownRaw(JSON.stringify(shown)).replaceAll(
     /[\u007f-\u009f\u2028-\u202e\u2066-\u2069]/g,
     (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"),
   );

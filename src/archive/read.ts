@@ -9,7 +9,7 @@ import { IntegrityError } from "../errors.ts";
 import type { Bytes, Entry, Limits, U8 } from "../stage.ts";
 import { EXTRA_TYPES, takeExtra } from "./extras.ts";
 import { padded, readHeader, UNIT } from "./header.ts";
-import { holeGuard, type HoleLimits, unfold, unfolded } from "./holes.ts";
+import { extentsOf, holeGuard, type HoleLimits, unfold, unfolded } from "./holes.ts";
 import { type Extras, type Member, resolve } from "./members.ts";
 import { quote } from "./path.ts";
 import { type Source, sourceOf } from "./source.ts";
@@ -31,7 +31,7 @@ interface Content {
 /**
  * The entries of a tar archive, sparse files as they read. Ends only after two zero blocks and the stream's end have been seen. Throws
  * {@linkcode IntegrityError} on anything damaged, cut, oversized or not supported. Paths are not checked: `../x` and `/x` come as
- * they are. Extended attributes are passed over.
+ * they are. Names that are not UTF-8 come as `raw_name.ts` has it.
  */
 export async function* readTar(
   bytes: Bytes,
@@ -100,8 +100,9 @@ async function* hollow(
 ): AsyncGenerator<Entry, void, undefined> {
   const { path } = member;
   const { bytes, stored } = sparse;
+  const extents = extentsOf(sparse);
   if (bytes <= SMALL) {
-    yield { ...member, bytes, body: unfolded(sparse, await small(source, { path, bytes: stored })) };
+    yield { ...member, bytes, extents, body: unfolded(sparse, await small(source, { path, bytes: stored })) };
     return;
   }
   const content: Content = { path, left: stored, live: true, opened: false };
@@ -110,7 +111,7 @@ async function* hollow(
     claim(content);
     return label("tar", toBytes(() => unfold(sparse, next)));
   };
-  yield { ...member, bytes, body };
+  yield { ...member, bytes, extents, body };
   await close(source, content, stored);
 }
 

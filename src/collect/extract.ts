@@ -11,8 +11,10 @@ import { join } from "node:path";
 import { ExistsError, messageOf, StoreError } from "../errors.ts";
 import { openWriter, type Writer } from "../libc/write.ts";
 import type { Context, Files } from "../stage.ts";
+import { type Dresser, dresser } from "./dress.ts";
 import { checkSpace, dryRun, fill, refuseConflicts, type Survey, survey } from "./fill.ts";
 import { markDone, readJournal, rollBack } from "./journal.ts";
+import { namesFor } from "./names.ts";
 import { type Owners, ownersFor } from "./owner.ts";
 import { makeShared } from "./parents.ts";
 import { codeOf, type Tree, tree } from "./place.ts";
@@ -50,6 +52,7 @@ interface Session {
   readonly registration: Registration;
   /** Where the FFI permission is granted. */
   readonly writer: Writer | undefined;
+  readonly on: Dresser;
 }
 
 /**
@@ -115,8 +118,9 @@ async function open(context: Context, selection: Selection, writer: Writer | und
     const registration = await register(context.state, stagings.map(({ path }) => path));
     const { umask, ...made } = ways(stagings[0]!);
     const owners = ownersFor(made, context.log);
-    const trees = stagings.map(({ path }) => tree(join(path, "new"), umask, owners));
-    return { selection, stagings, trees, owners, mounts, registration, writer };
+    const on = dresser(writer, owners, context.log);
+    const trees = stagings.map(({ path }) => tree(join(path, "new"), umask, owners, on));
+    return { selection, stagings, trees, owners, mounts, registration, writer, on };
   } catch (error) {
     for (const staging of stagings.toReversed()) removeStaging(staging, true);
     throw error;
@@ -134,7 +138,8 @@ async function write(
   selection.places.forEach(({ prefix, inner }, i) => {
     if (prefix === "") trees[i]!.directory(inner, undefined, false);
   });
-  await fill(files, context, selection, trees, found);
+  await fill(files, context, selection, trees, found, namesFor(false, context.log));
+  session.on.report();
   context.signal.throwIfAborted();
   const plans = plan(context, session);
   const replacing = plans.flatMap(({ moves }) =>

@@ -9,6 +9,7 @@ import { setImmediate } from "node:timers";
 import { formatBytes } from "../bytes.ts";
 import { ExistsError, IntegrityError, NotFoundError, StoreError } from "../errors.ts";
 import type { Context, Entry, Files, IndexEntry } from "../stage.ts";
+import type { Names } from "./names.ts";
 import type { Tree } from "./place.ts";
 import { type Preview, preview, shownPath } from "./report.ts";
 import { checkPath, counter, isStaging, quote, type Selection, type Spot } from "./select.ts";
@@ -147,6 +148,7 @@ export async function fill(
   selection: Selection,
   trees: readonly Tree[],
   { rescued }: Survey,
+  names: Names,
 ): Promise<void> {
   const { limits } = context.want;
   const count = counter(limits);
@@ -177,6 +179,10 @@ export async function fill(
       continue;
     }
     const wanted = selection.wanted(entry.path);
+    if (!names.takes(entry)) {
+      if (wanted) names.leave(entry);
+      continue;
+    }
     const kept = rescued.get(entry.path);
     count(entry, wanted || kept !== undefined);
     if (entry.kind === "directory" && context.want.only.length > 0) above.push(entry);
@@ -196,6 +202,7 @@ export async function fill(
   requireAny(entries > 0, context);
   warnUnmatched(context, selection);
   for (const made of trees) made.finish();
+  names.report();
   context.progress({ phase: "restore", bytes, entries });
 
   async function put(entry: Entry, spot: Spot, all: readonly Tree[], ticks: typeof tick): Promise<void> {

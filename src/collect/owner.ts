@@ -27,11 +27,15 @@ export function ownersFor(made: { uid: number; gid: number }, log: Log): Owners 
   return {
     uid: made.uid,
     gid: made.gid,
-    users: table("/etc/passwd"),
-    groups: table("/etc/group"),
+    ...accounts(),
     refused: (path, error) =>
       log.warn("owner", `Cannot set the owner of ${JSON.stringify(path)}: ${messageOf(error)}`),
   };
+}
+
+/** Numbers of this host's user and group names. */
+export function accounts(): Pick<Owners, "users" | "groups"> {
+  return { users: table("/etc/passwd"), groups: table("/etc/group") };
 }
 
 /** The owner an entry gets. */

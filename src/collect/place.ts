@@ -11,11 +11,15 @@ import { basename, dirname } from "node:path";
 import { IntegrityError, StoreError } from "../errors.ts";
 import type { Entry } from "../stage.ts";
 import { writeContent } from "./content.ts";
+import type { Dresser } from "./dress.ts";
 import { ownerOf, type Owners } from "./owner.ts";
 import { parentOf, quote } from "./select.ts";
 
 /** What a directory or link gets when everything is in place. */
-type Meta = Pick<Entry, "path" | "mode" | "mtimeMs" | "uid" | "gid" | "uname" | "gname">;
+type Meta = Pick<
+  Entry,
+  "path" | "mode" | "mtimeMs" | "mtimeNs" | "uid" | "gid" | "uname" | "gname" | "acl" | "xattrs"
+>;
 
 /** A tree under construction. */
 export interface Tree {
@@ -46,7 +50,7 @@ const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = fs.constants;
 const FILE_FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
 
 /** Opens a tree at `root`, which must not exist; its parent must be private (mode 0700). `umask` is the process's. */
-export function tree(root: string, umask: number, owners: Owners | undefined): Tree {
+export function tree(root: string, umask: number, owners: Owners | undefined, on: Dresser): Tree {
   const folders = new Map<string, Folder>();
   const links = new Map<string, Entry>();
   const abs = (path: string): string => path === "" ? root : `${root}/${path}`;
@@ -96,7 +100,9 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
       const mode = allowed(entry.mode, owners);
       // The kernel took the umask off; and a change of owner drops set-uid bits.
       if ((mode & (umask | 0o7000)) !== 0) guard(entry.path, () => fs.fchmodSync(fd, mode));
-      guard(entry.path, () => setTimes(abs(path), entry.mtimeMs, fd));
+      // A change of owner drops capabilities, and one of the mode an ACL's mask: both come after.
+      if (entry.xattrs || entry.acl) on.file(abs(path), entry, mode);
+      guard(entry.path, () => timesOf(abs(path), entry, on, fd));
     } finally {
       fs.closeSync(fd);
     }
@@ -131,11 +137,10 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
       if (links.has(path) || (asked && folders.get(path)?.asked)) throw twice(name);
       ensure(path, name, true);
       const folder = folders.get(path)!;
-      folder.meta ??= meta;
-      if (asked) {
-        folder.meta = meta;
-        folder.asked = true;
-      }
+      if (folder.meta && !asked) return;
+      // Attributes now: what waits for the end would have no bound.
+      folder.meta = meta?.xattrs || meta?.acl ? on.folder(abs(path), meta) : meta;
+      folder.asked = asked;
     },
     symlink: (path, entry) => {
       above(path, entry);
@@ -144,19 +149,19 @@ export function tree(root: string, umask: number, owners: Owners | undefined): T
           `Cannot restore the symbolic link ${quote(entry.path)}: its target is not a path. ${HOSTILE}`,
         );
       }
-      links.set(path, entry);
+      links.set(path, entry.xattrs || entry.acl ? on.link(entry) : entry);
     },
     pending: (path) => links.get(path),
     asked: (path) => folders.get(path)?.asked ?? false,
     finish: () => {
-      for (const [path, entry] of links) makeLink(abs(path), entry, owners);
+      for (const [path, entry] of links) makeLink(abs(path), entry, owners, on);
       const paths = [...folders.keys()].sort((a, b) => depth(b) - depth(a));
-      for (const path of paths) settle(abs(path), folders.get(path)!.meta, owners);
+      for (const path of paths) settle(abs(path), folders.get(path)!.meta, owners, on);
     },
   };
 }
 
-function makeLink(path: string, entry: Entry, owners: Owners | undefined): void {
+function makeLink(path: string, entry: Entry, owners: Owners | undefined, { times }: Dresser): void {
   try {
     fs.symlinkSync(entry.target!, path);
   } catch (cause) {
@@ -165,6 +170,7 @@ function makeLink(path: string, entry: Entry, owners: Owners | undefined): void 
   }
   own(entry, owners, (uid, gid) => fs.lchownSync(path, uid, gid));
   guard(entry.path, () => {
+    if (times) return times(path, entry.mtimeMs, entry.mtimeNs ?? 0);
     // Deno refuses negative fractions here, so a link from before 1970 gets whole seconds.
     const ms = entry.mtimeMs;
     const time = ms < 0 ? new Date(Math.floor(ms / 1000) * 1000) : secondsOf(ms);
@@ -173,12 +179,18 @@ function makeLink(path: string, entry: Entry, owners: Owners | undefined): void 
 }
 
 /** A folder nobody asked for is made as mkdir would: 0755, now. */
-function settle(path: string, meta: Meta | undefined, owners: Owners | undefined): void {
+function settle(path: string, meta: Meta | undefined, owners: Owners | undefined, on: Dresser): void {
   if (meta) own(meta, owners, (uid, gid) => fs.chownSync(path, uid, gid));
   guard(meta?.path ?? path, () => {
     fs.chmodSync(path, meta ? allowed(meta.mode, owners) : 0o755);
-    if (meta) setTimes(path, meta.mtimeMs);
+    if (meta?.acl) on.settle(path, meta);
+    if (meta) timesOf(path, meta, on);
   });
+}
+
+function timesOf(path: string, { mtimeMs, mtimeNs = 0 }: Meta, { times }: Dresser, fd?: number): void {
+  if (times) times(path, mtimeMs, mtimeNs);
+  else setTimes(path, mtimeMs, fd);
 }
 
 /** Sets access and modification time, to the millisecond. */

@@ -7,6 +7,7 @@ import { lstatSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import picomatch from "picomatch";
 import { ConfigError, ExistsError, IntegrityError, messageOf, NotFoundError, StoreError } from "../errors.ts";
+import { shownRaw } from "../raw_name.ts";
 import type { Entry, IndexEntry, Limits, Want } from "../stage.ts";
 
 /** Where a collected root lies in the archive (`path`) and where it came from (`source`, absolute). */
@@ -54,7 +55,7 @@ export function isStaging(path: string): boolean {
 /** A name as it may stand in a message: quoted, without anything a terminal would act on, at most 200 characters. */
 export function quote(name: string): string {
   const short = name.length > 200 ? `${name.slice(0, 150)}...${name.slice(-40)}` : name;
-  return JSON.stringify(short).replace(
+  return shownRaw(JSON.stringify(short)).replace(
     /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

@@ -56,3 +56,55 @@ function nameIn(names: ReadonlyMap<number, string>, id: number): string {
   const name = names.get(id) ?? "";
   return /^[A-Za-z_][\w.@-]*\$?$/.test(name) ? name : String(id);
 }
+
+const TAGS: Readonly<Record<string, readonly [own: number, named: number]>> = {
+  user: [USER_OBJ, USER],
+  u: [USER_OBJ, USER],
+  group: [GROUP_OBJ, GROUP],
+  g: [GROUP_OBJ, GROUP],
+  mask: [MASK, MASK],
+  m: [MASK, MASK],
+  other: [OTHER, OTHER],
+  o: [OTHER, OTHER],
+};
+const NOBODY = 0xffffffff;
+
+/**
+ * The binary form of a text as GNU tar, star and bsdtar write it: entries between commas or lines, names or numbers, with or without the
+ * number in a fourth field. A name counts where this host knows it, else the number does. A string: why it cannot be read.
+ */
+export function aclBytes(
+  text: string,
+  users: ReadonlyMap<string, number>,
+  groups: ReadonlyMap<string, number>,
+): Uint8Array<ArrayBuffer> | string {
+  const entries: (readonly [tag: number, permissions: number, id: number])[] = [];
+  for (const part of text.split(/[,\n]/)) {
+    const entry = part.replace(/#.*/s, "").replace(/^\s*(?:default:)?/, "").trim();
+    if (entry === "") continue;
+    const match = /^([a-z]+):([^:]*):?([r-]?[w-]?[x-]?)(?::([0-9]+))?$/.exec(entry);
+    const tags = match ? TAGS[match[1]!] : undefined;
+    if (!match || !tags) return `"${entry}" is no entry of an ACL`;
+    const [, , name, letters, number] = match;
+    const permissions = [..."rwx"].reduce((sum, one, i) => sum + (letters!.includes(one) ? 4 >> i : 0), 0);
+    if (name === "" || tags[0] === tags[1]) {
+      entries.push([tags[0], permissions, NOBODY]);
+      continue;
+    }
+    const id = (tags[1] === USER ? users : groups).get(name!) ??
+      Number(number ?? (/^[0-9]+$/.test(name!) ? name : NaN));
+    if (!(id < NOBODY)) return `this host does not know the ${tags[1] === USER ? "user" : "group"} "${name}"`;
+    entries.push([tags[1], permissions, id]);
+  }
+  // The kernel takes them in this order only.
+  entries.sort((a, b) => a[0] - b[0] || a[2] - b[2]);
+  const bytes = new Uint8Array(4 + 8 * entries.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, VERSION, true);
+  entries.forEach(([tag, permissions, id], i) => {
+    view.setUint16(4 + 8 * i, tag, true);
+    view.setUint16(6 + 8 * i, permissions, true);
+    view.setUint32(8 + 8 * i, id, true);
+  });
+  return bytes;
+}
