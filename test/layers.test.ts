@@ -67,6 +67,21 @@ Deno.test("nothing in src prints but the command line", () => {
   assert.deepEqual(printing, []);
 });
 
+Deno.test("deno task soak runs every test that has more to do in it", () => {
+  const { tasks } = JSON.parse(readFileSync(join(root, "deno.json"), "utf8")) as { tasks: { soak: string } };
+  const listed = tasks.soak.split(" ").filter((word) => word.startsWith("test/"));
+  const asking = globSync("test/**/*.ts", { cwd: root })
+    .filter((file) => readFileSync(join(root, file), "utf8").includes(`env.get("${"HOLDFAST_SOAK"}")`));
+  const missing = asking.filter((file) =>
+    // A helper asks for all tests of its folder.
+    !listed.some((path) =>
+      file === path || (file.endsWith(".test.ts") ? file : dirname(file) + "/").startsWith(`${path}/`)
+    )
+  );
+  assert.ok(asking.length > 30);
+  assert.deepEqual(missing, []);
+});
+
 /** A file without its comments. */
 function codeOf(file: string): string {
   return readFileSync(join(root, file), "utf8").replaceAll(/^\s*(?:\/\*\*|\*|\/\/).*$/gm, "");
