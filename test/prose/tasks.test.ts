@@ -147,7 +147,15 @@ Deno.test("a Prose plan's mistakes are named with file, line and key", async () 
   const { parseConfig } = await import("../../src/config.ts");
   const { jobFromConfig } = await import("../../src/plan.ts");
   const example = Deno.readTextFileSync(new URL("../../examples/prose.toml", import.meta.url));
-  assert.equal(parseConfig(example, "/etc/prose.toml").plans.get("prose")!.collect.tool, "prose");
+  const { collect } = parseConfig(example, "/etc/prose.toml").plans.get("prose")!;
+  assert.ok(collect.tool === "prose");
+  const unit = Deno.readTextFileSync(new URL("../../examples/prose.service", import.meta.url));
+  const state = /XDG_STATE_HOME=(\S+)/.exec(unit)?.[1];
+  assert.equal(
+    collect.options.journalDir,
+    `${state}/holdfast/stopped`,
+    "where the service notes what it has stopped",
+  );
   const mistakes: readonly [string, RegExp][] = [
     ['collect = { prose = { unit = "p.service" } }', /neither encrypted nor signed/],
     ['collect = { prose = { } }\nrequire = "none"', /Say how Prosody is stopped/],
