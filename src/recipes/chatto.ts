@@ -4,31 +4,33 @@
  * @module
  */
 import { basename, dirname, resolve } from "node:path";
-import { readAll, text, utf8 } from "../bytes.ts";
+import { utf8 } from "../bytes.ts";
 import { INDEX, RECEIPT } from "../catalog.ts";
 import { makeContext, type RunOptions } from "../context.ts";
-import { ConfigError, IntegrityError } from "../errors.ts";
+import { ConfigError } from "../errors.ts";
 import { restore, type RestoreResult } from "../restore.ts";
 import { backup, type BackupResult } from "../run.ts";
-import type { Conflict, Context, RestoreAction, Store, U8 } from "../stage.ts";
+import type { Conflict, Context, RestoreAction, Store } from "../stage.ts";
 import {
   chattoFilePlan,
   chattoPlan,
   type ChattoPlanOptions,
   chattoReader,
-  openText,
   sealText,
 } from "./chatto/chain.ts";
+import { chattoExportKeys, chattoImportKeys } from "./chatto/key_calls.ts";
 import { chattoCollector, type ChattoOptions } from "./chatto/collector.ts";
 import { chattoNaming } from "./chatto/names.ts";
-import { replaceFile, replaceWith } from "./chatto/files.ts";
-import { exportKeys, importKeys, type KeyImport } from "./chatto/keys.ts";
+import { replaceWith } from "./chatto/files.ts";
+import { exportKeys, type KeyImport } from "./chatto/keys.ts";
 import { connectForBackup, type ServerOptions } from "./chatto/server.ts";
 import { readSettings } from "./chatto/settings.ts";
 
 export { type ChangeOptions, chattoChangePassphrase } from "./chatto/change.ts";
 export {
   chattoCollector,
+  chattoExportKeys,
+  chattoImportKeys,
   chattoNaming,
   type ChattoOptions,
   chattoPlan,
@@ -39,7 +41,6 @@ export {
 
 /** Suffixes of what comes along with an archive, the receipt first. */
 const SIDECARS: readonly string[] = [RECEIPT, INDEX, ".sha256"];
-const KEYS_LIMIT = 256 * 1024 * 1024;
 
 /** A passphrase, asked for when it is needed. */
 type Passphrase = () => string | Promise<string>;
@@ -152,54 +153,6 @@ export async function chattoRestore(
     dryRun,
     report,
   });
-}
-
-/**
- * Exports the encryption keys of a running Chatto into a file encrypted with the passphrase, replaced only once it is whole. Gives
- * their number; with none, no file is written.
- */
-export async function chattoExportKeys(
-  output: string,
-  options: ServerOptions & { readonly passphrase: Passphrase },
-  run: RunOptions = {},
-): Promise<number> {
-  const context = makeContext(run);
-  const link = await connectForBackup(readSettings(options.config ?? "chatto.toml"), "export keys");
-  try {
-    const keys = await exportKeys(link, context.log);
-    if (keys.count > 0) {
-      await replaceFile(resolve(output), await sealText(utf8(keys.text), options.passphrase, context));
-    }
-    return keys.count;
-  } finally {
-    await link.close();
-  }
-}
-
-/** Imports exported keys into a running Chatto. Existing keys stay; erased ones come back with `revive` alone. */
-export async function chattoImportKeys(
-  file: string,
-  options: ServerOptions & { readonly passphrase: Passphrase; readonly revive?: boolean | undefined },
-  run: RunOptions = {},
-): Promise<KeyImport> {
-  const settings = readSettings(options.config ?? "chatto.toml");
-  const keys = await readKeyFile(file, options.passphrase, makeContext(run));
-  const link = await connectForBackup(settings, "import keys");
-  try {
-    return await importKeys(link, keys, { replicas: settings.replicas, revive: options.revive ?? false });
-  } finally {
-    await link.close();
-  }
-}
-
-async function readKeyFile(file: string, passphrase: Passphrase, context: Context): Promise<string> {
-  const stored = await Deno.readFile(file) as U8;
-  const clear = await openText(stored, passphrase, context);
-  const bytes = await readAll(clear, KEYS_LIMIT, `"${file}"`);
-  if (bytes[0] === 0x1f && bytes[1] === 0x8b) {
-    throw new IntegrityError(`Cannot import "${file}": it is a backup, not a key export. Use chatto:restore`);
-  }
-  return text(bytes);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -1,12 +1,10 @@
 /** Archives as other versions of Chatto write them, and archives that nobody should have written. */
 import { strict as assert } from "node:assert";
 import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { chattoBackup, chattoExportKeys, chattoImportKeys, chattoRestore } from "../../src/recipes/chatto.ts";
+import { chattoBackup, chattoRestore } from "../../src/recipes/chatto.ts";
 import { ask } from "../jetstream/support.ts";
 import { judged, sh } from "../support.ts";
 import { type Chatto, startChatto } from "./support.ts";
-
-const passphrase = (): string => "correct horse";
 
 /** An unpacked archive, changed and packed again by tar, restored into an empty server. */
 async function restored(
@@ -88,19 +86,4 @@ judged("chatto:restore takes archives of other versions, and refuses bad ones wi
     return "chatto-daily/manifest.json chatto-daily/streams";
   });
   assert.deepEqual(acts, ["create KV_RUNTIME_STATE"]);
-});
-
-judged("chatto: a key export is no backup, and a backup no key export", ["nats-server"], async () => {
-  await using chatto = await startChatto();
-  const config = `${chatto.dir}/chatto.toml`;
-  await chattoExportKeys(`${chatto.dir}/keys`, { config, passphrase });
-  await chattoBackup({ config, passphrase, output: `${chatto.dir}/b.age` });
-  await assert.rejects(
-    chattoRestore(`${chatto.dir}/keys`, { config, passphrase }),
-    /this is a key export, not a backup\. Import it with chatto:keys:import/,
-  );
-  await assert.rejects(
-    chattoImportKeys(`${chatto.dir}/b.age`, { config, passphrase }),
-    /it is a backup, not a key export\. Use chatto:restore/,
-  );
 });

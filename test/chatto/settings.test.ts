@@ -43,7 +43,7 @@ Deno.test("chatto.toml: client settings, derived or stated, file and environment
 Deno.test("chatto.toml: where assets lie in S3, by Chatto's rules", async () => {
   const assets = (s3: string, env: Record<string, string> = {}): ReturnType<typeof settings>["assets"] =>
     settings(`[core.assets]\nstorage_backend = "s3"\n[core.assets.s3]\n${s3}`, env).assets;
-  const keys = 'bucket = "b"\naccess_key_id = "A"\nsecret_access_key = "hidden"\n';
+  const keys = 'bucket = "assets"\naccess_key_id = "A"\nsecret_access_key = "hidden"\n';
   const of = (s3: string, env?: Record<string, string>): S3Options =>
     (assets(s3, env) as { options: S3Options }).options;
   const aws = of(`endpoint = "s3.amazonaws.com"\nregion = "eu-west-1"\npath_prefix = "/x/"\n${keys}`);
@@ -64,7 +64,7 @@ Deno.test("chatto.toml: where assets lie in S3, by Chatto's rules", async () => 
     "other",
   ]);
   assert.equal(of(`endpoint = "http://h:1"\npath_style = false\n${keys}`).pathStyle, false);
-  const lacking = assets('endpoint = "h"\nbucket = "b"\naccess_key_id = "A"\n');
+  const lacking = assets('endpoint = "h"\nbucket = "assets"\naccess_key_id = "A"\n');
   assert.deepEqual(lacking, { lacking: "core.assets.s3.secret_access_key is empty" });
   assert.match(
     JSON.stringify(assets(`endpoint = "h"\npath_prefix = "a//b"\n${keys}`)),

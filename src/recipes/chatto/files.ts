@@ -4,13 +4,29 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { ConfigError, messageOf } from "../../errors.ts";
 import type { Bytes } from "../../stage.ts";
+
+/** Throws {@linkcode ConfigError} unless a file can get this name, and makes its folder: before anything is read for it. */
+export async function readyFor(path: string): Promise<void> {
+  const there = await stat(path).catch(() => undefined);
+  if (there?.isDirectory()) {
+    throw new ConfigError(`Cannot write "${path}": it is a folder. Give a file in it`);
+  }
+  try {
+    await mkdir(dirname(path), { recursive: true });
+  } catch (cause) {
+    throw new ConfigError(`Cannot write "${path}": its folder cannot be made: ${messageOf(cause)}`, {
+      cause,
+    });
+  }
+}
 
 /** Writes a file (mode 0600) beside its name and puts it in place when it is whole; what stood there stays until then. */
 export async function replaceFile(path: string, bytes: Bytes): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await readyFor(path);
   const part = join(dirname(path), `.${basename(path)}.tmp-${randomBytes(6).toString("hex")}`);
   try {
     const file = await open(part, "wx", 0o600);
@@ -37,7 +53,7 @@ export async function replaceWith<T>(
   sidecars: readonly string[],
   make: (folder: string, name: string) => Promise<T>,
 ): Promise<T> {
-  await mkdir(dirname(path), { recursive: true });
+  await readyFor(path);
   const folder = await mkdtemp(join(dirname(path), ".holdfast-"));
   const name = basename(path);
   try {

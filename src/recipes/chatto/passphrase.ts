@@ -45,10 +45,15 @@ async function read(
   { confirm, resolve }: { readonly confirm: boolean; readonly resolve: (path: string) => string },
 ): Promise<string> {
   if (passphrase !== undefined) return checked(passphrase);
-  if (passphraseStdin || passphraseFile === "-") return checked(await readInput());
-  if (passphraseFile !== undefined) return checked(await readFile(resolve(passphraseFile)));
+  if (passphraseStdin || passphraseFile === "-") return checked(await readInput(), EMPTY_INPUT);
+  if (passphraseFile !== undefined) {
+    return checked(await readFile(resolve(passphraseFile)), `the file "${passphraseFile}" is empty`);
+  }
   if (Deno.stdin.isTerminal()) return await askPassphrase(confirm);
-  return checked((await readInput(SILENT_MS)).split("\n", 1)[0]!, true);
+  return checked(
+    (await readInput(SILENT_MS)).split("\n", 1)[0]!,
+    `${EMPTY_INPUT}. Pass --passphrase-file FILE, or --passphrase-stdin and write to it`,
+  );
 }
 
 async function readFile(path: string): Promise<string> {
@@ -60,14 +65,12 @@ async function readFile(path: string): Promise<string> {
   }
 }
 
-function checked(text: string, piped = false): string {
+const EMPTY_INPUT = "standard input is empty";
+
+function checked(text: string, why = "it is empty"): string {
   const passphrase = text.replace(/[\r\n]+$/, "");
   if (passphrase !== "") return passphrase;
-  throw new KeyError(
-    piped
-      ? "Cannot read a passphrase: standard input is empty. Pass --passphrase-file FILE, or --passphrase-stdin and write to it"
-      : "Cannot use the passphrase: it is empty",
-  );
+  throw new KeyError(`Cannot read a passphrase: ${why}`);
 }
 
 /** Standard input: to its end, or with `silentMs` to its first line, which must begin within that time. */

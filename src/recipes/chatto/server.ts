@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readlinkSync } from "node:fs";
 import { dirname, resolve } from "node:path";
 import { connectTo, type Link, type NatsServer } from "../../nats/link.ts";
 import { startPrivate } from "../../collect/jetstream/private.ts";
-import { BusyError, ConfigError } from "../../errors.ts";
+import { BusyError, ConfigError, messageOf } from "../../errors.ts";
 import type { ChattoSettings } from "./settings.ts";
 
 /** Where Chatto's configuration lies, and what it needs. */
@@ -22,7 +22,22 @@ export interface ServerOptions {
 
 /** Connects to the running server. Throws as {@linkcode clientOf} does. */
 export async function connectForBackup(settings: ChattoSettings, what: string): Promise<Link> {
-  return await connectTo(clientOf(settings, what));
+  return await connect(clientOf(settings, what), settings);
+}
+
+/** A wrong path to chatto.toml would only show as a server that is not there. */
+async function connect(client: NatsServer, { absent }: ChattoSettings): Promise<Link> {
+  try {
+    return await connectTo(client);
+  } catch (cause) {
+    if (absent === undefined) throw cause;
+    throw new Error(
+      `${
+        messageOf(cause)
+      }. "${absent}" does not exist: the address is from the environment (CHATTO_*), or the default`,
+      { cause },
+    );
+  }
 }
 
 /** How to reach the running server. Throws {@linkcode ConfigError} when it is embedded and opens no port. */
@@ -45,7 +60,7 @@ export interface Target extends AsyncDisposable {
 export async function openTarget(settings: ChattoSettings, options: ServerOptions): Promise<Target> {
   const { embedded, client } = settings;
   if (!embedded) {
-    const link = await connectTo(client!);
+    const link = await connect(client!, settings);
     return { link, place: link.where, [Symbol.asyncDispose]: () => link.close() };
   }
   const dataDir = dataDirOf(embedded.dataDir, options);

@@ -12,6 +12,8 @@ import { type AssetPlace, assetPlaceOf } from "./bucket.ts";
 
 /** What of Chatto's configuration matters here. */
 export interface ChattoSettings {
+  /** The file, where it does not exist: everything comes from the environment, or is a default. */
+  readonly absent: string | undefined;
   /** How to reach the running server; undefined where an embedded one opens no port. */
   readonly client: NatsServer | undefined;
   /** The embedded server; undefined when Chatto uses one of its own. */
@@ -31,7 +33,8 @@ type Get = (path: string) => string;
  * Reads the configuration. A missing file is no error: everything may come from the environment. Throws {@linkcode ConfigError}.
  */
 export function readSettings(file: string, env: Env = (name) => Deno.env.get(name)): ChattoSettings {
-  const get = reader(readToml(file), env);
+  const toml = readToml(file);
+  const get = reader(toml ?? {}, env);
   const fail = (message: string): never => {
     throw new ConfigError(`Cannot use "${file}": ${message}`);
   };
@@ -49,6 +52,7 @@ export function readSettings(file: string, env: Env = (name) => Deno.env.get(nam
   }
   const bind = get("nats.embedded.bind_address") || "127.0.0.1";
   return {
+    absent: toml === undefined ? file : undefined,
     client: embedded && port === 0 && get("nats.client.url") === ""
       ? undefined
       : clientOf(get, fail, { embedded, port, bind, token }),
@@ -98,12 +102,13 @@ function readText(file: string): string {
   }
 }
 
-function readToml(file: string): Readonly<Record<string, unknown>> {
+/** Undefined: there is no such file. */
+function readToml(file: string): Readonly<Record<string, unknown>> | undefined {
   let text: string;
   try {
     text = readFileSync(file, "utf8");
   } catch (cause) {
-    if ((cause as { code?: unknown }).code === "ENOENT") return {};
+    if ((cause as { code?: unknown }).code === "ENOENT") return undefined;
     throw new ConfigError(`Cannot read "${file}": ${messageOf(cause)}`, { cause });
   }
   try {

@@ -78,8 +78,7 @@ async function runBackup(args: InferValue<typeof backupArgs>, cli: Cli): Promise
   await passphrase?.();
   warnOf(args.passphrase, run.log);
   if (args.includeKeys && !encrypt) {
-    run.log.warn(
-      "plaintext",
+    run.log.info(
       "The encryption keys are in an unencrypted archive: whoever has it can read every message",
     );
   }
@@ -107,7 +106,11 @@ async function runBackup(args: InferValue<typeof backupArgs>, cli: Cli): Promise
   );
   run.note(
     args.includeKeys
-      ? "The encryption keys are in it: who has the archive and its passphrase can read everything"
+      ? `The encryption keys are in it: who has the archive${
+        encrypt ? " and its passphrase" : ""
+      } can read everything`
+      : args.splitKeys
+      ? "The encryption keys are in the file beside it: a restore needs both"
       : "The encryption keys are not in it: without exported keys no message can be read after a restore",
   );
   return result.status === "complete" ? EXIT.complete : EXIT.warnings;
