@@ -27,7 +27,8 @@ export async function writeContent(
 ): Promise<void> {
   const { body } = entry;
   let size = 0;
-  if (body instanceof Uint8Array) {
+  if (entry.extents && body) size = await writeExtents(target, entry, entry.extents, tick);
+  else if (body instanceof Uint8Array) {
     size = body.length;
     write(target, body);
   } else if (body) {
@@ -48,6 +49,41 @@ export async function writeContent(
       } than the ${entry.bytes} bytes its header says`,
     );
   }
+}
+
+/** Writes what is no hole where it belongs; the rest stays a hole. Gives the length that was read. */
+async function writeExtents(
+  { fd, fault }: Target,
+  { body, bytes }: Entry,
+  extents: readonly number[],
+  tick: (bytes: number) => Promise<void>,
+): Promise<number> {
+  let size = 0;
+  let next = 0;
+  for await (const chunk of body instanceof Uint8Array ? [body] : body!()) {
+    const end = size + chunk.length;
+    try {
+      for (; next < extents.length && extents[next]! < end; next += 2) {
+        const to = extents[next]! + extents[next + 1]!;
+        const from = Math.max(extents[next]!, size);
+        for (let at = from; at < Math.min(to, end);) {
+          at += fs.writeSync(fd, chunk, at - size, Math.min(to, end) - at, at);
+        }
+        if (to > end) break;
+      }
+    } catch (cause) {
+      throw fault(cause);
+    }
+    size = end;
+    await tick(chunk.length);
+    if (size > bytes) return size;
+  }
+  try {
+    fs.ftruncateSync(fd, size);
+  } catch (cause) {
+    throw fault(cause);
+  }
+  return size;
 }
 
 async function* each(next: Views): AsyncGenerator<U8, void, undefined> {

@@ -34,7 +34,8 @@ export async function survey(files: Files, context: Context, selection: Selectio
   const look = preview(selection, context.want);
   let bytes = 0;
   const visit: Visit = (entry, spot) => {
-    bytes += entry.bytes;
+    // Of a sparse file about what is stored of it is written.
+    bytes += "stored" in entry ? entry.stored ?? entry.bytes : entry.bytes;
     look.look(entry, spot);
     const { kind, target } = entry;
     if (kind !== "hardlink" || target === undefined || rescued.has(target)) return;

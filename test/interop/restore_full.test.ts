@@ -139,3 +139,28 @@ judged(
     assert.equal(run("cat o/a o/b", tmp.path), "1\n2\n");
   },
 );
+
+judged("holes that tar stores as holes are holes again", ["tar", "bsdtar"], async () => {
+  using tmp = scratch();
+  fs.mkdirSync(tmp.join("s"));
+  run(
+    `truncate -s 9M holes; truncate -s 5000000 tail; head -c 70000 /dev/urandom | dd of=tail conv=notrunc status=none
+    truncate -s 12M many; for i in 0 3 4 11; do head -c 150001 /dev/urandom |
+      dd of=many bs=1M seek=$i conv=notrunc status=none; done
+    truncate -s 300K small; printf x | dd of=small bs=1 seek=299999 conv=notrunc status=none`,
+    tmp.join("s"),
+  );
+  const sums = (cwd: string): string => run("stat -c '%n %s' *; sha256sum *", cwd);
+  const blocks = (cwd: string): number => Number(run("stat -c %b * | awk '{s+=$1} END {print s}'", cwd));
+  const forms = {
+    one: "tar --format=posix -S -C s -cf one.tar .",
+    old: "tar --format=gnu -S -C s -cf old.tar .",
+    bsd: "bsdtar --read-sparse --format=pax -C s -cf bsd.tar .",
+  };
+  for (const [name, line] of Object.entries(forms)) {
+    run(line, tmp.path);
+    assert.deepEqual((await back(tmp.join(`${name}.tar`), tmp.join(name))).warnings, []);
+    assert.equal(sums(tmp.join(name)), sums(tmp.join("s")), name);
+    assert.ok(blocks(tmp.join(name)) <= blocks(tmp.join("s")) + 64, `${name}: ${blocks(tmp.join(name))}`);
+  }
+});
