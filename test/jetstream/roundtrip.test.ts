@@ -41,7 +41,11 @@ judged(
 
     let publishing = true;
     const busy = (async () => {
-      for (let i = 500; publishing; i += 50) for (const name of names) await publish(a.nc, name, i, 50);
+      for (let i = 500; publishing; i += 50) {
+        for (const name of names) await publish(a.nc, name, i, 50);
+        await kv.put(`new${i}`, `v${i}`);
+        await store.putBlob({ name: `new${i}` }, noise(200_000, i));
+      }
     })();
     const { entries, files } = await collected(collect.jetstream({ servers: a.url }));
     publishing = false;
@@ -53,17 +57,38 @@ judged(
       const is = await contents(b.nc, name);
       assert.deepEqual(is.messages, was.messages.slice(0, is.messages.length), name);
       assert.deepEqual(strip(is.consumers), strip(was.consumers), name);
+      // The server may take in what arrives meanwhile: at least the cut, from its first number on, and nothing else.
       const cut = cutsOf(files).get(name)!;
-      assert.ok(BigInt(is.messages.length) >= BigInt(cut.messages), `${name} has what the receipt says`);
+      const sequences = is.messages.map((message) => (message as { seq: number }).seq);
+      assert.ok(sequences.length >= Number(cut.messages), `${name} has what the receipt says`);
+      assert.ok(sequences.includes(Number(cut.lastSeq)), `${name} goes up to what the receipt says`);
+      assert.deepEqual(
+        [String(sequences[0]), String(is.consumers.length)],
+        [cut.firstSeq, cut.consumers],
+        name,
+      );
     }
     const kv2 = await new Kvm(b.nc).open("config");
     assert.equal((await kv2.get("k0"))?.string(), "v15");
     assert.equal((await kv2.get("k0"))?.revision, (await kv.get("k0"))?.revision);
-    const back = await (await new Objm(b.nc).open("files")).getBlob("big.bin");
-    assert.equal(
-      createHash("sha256").update(back!).digest("hex"),
-      createHash("sha256").update(big).digest("hex"),
-    );
+    for (const key of ["k0", "k2", "k3", "k4"]) {
+      const [was, is] = [await kv.get(key), await kv2.get(key)];
+      assert.deepEqual([is?.revision, is?.created, is?.string()], [
+        was?.revision,
+        was?.created,
+        was?.string(),
+      ]);
+    }
+    assert.equal((await kv2.get("k1"))?.operation, "DEL");
+    const objects = await new Objm(b.nc).open("files");
+    const digest = (bytes: Uint8Array | null): string =>
+      createHash("sha256").update(bytes!).digest("base64url");
+    assert.equal(digest(await objects.getBlob("big.bin")), digest(big));
+    for (const { name, digest: stated } of await objects.list()) {
+      const blob = digest(await objects.getBlob(name));
+      assert.equal(stated.replace(/=*$/, ""), `SHA-256=${blob}`, name);
+      assert.equal(blob, digest(await store.getBlob(name)), name);
+    }
   },
 );
 
@@ -78,7 +103,9 @@ function strip(consumers: unknown[]): unknown[] {
 interface CutFact {
   readonly name: string;
   readonly messages: string;
+  readonly firstSeq: string;
   readonly lastSeq: string;
+  readonly consumers: string;
 }
 
 function cutsOf(
