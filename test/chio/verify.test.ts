@@ -1,6 +1,7 @@
 import { strict as assert } from "node:assert";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { IntegrityError, NotFoundError } from "../../src/errors.ts";
 import { type ChioReport, verifyChioStore } from "../../src/recipes/chio.ts";
@@ -340,10 +341,11 @@ Deno.test("chio: roots and inclusion proofs of every small tree", () => {
 Deno.test("chio:verify names what is wrong, exits with 5, and compares with an earlier report", async () => {
   using dir = scratch();
   makeStore(dir.join("r"), { generation: "later", receipts: 25, batch: 10, by });
-  const task = fileURLToPath(new URL("../../tasks/chio_verify.ts", import.meta.url));
+  const root = fileURLToPath(new URL("../../", import.meta.url));
   const run = async (...args: readonly string[]): Promise<{ code: number; out: string; err: string }> => {
     const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-prompt", task, ...args],
+      args: ["task", "-q", "--config", join(root, "deno.json"), "chio:verify", ...args], // with the task's own permissions
+      env: { INIT_CWD: dir.path },
       cwd: dir.path,
     }).output();
     return { code, out: new TextDecoder().decode(stdout), err: new TextDecoder().decode(stderr) };

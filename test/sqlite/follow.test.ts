@@ -220,22 +220,30 @@ Deno.test("sqlite:follow: wrong use is told; the printed permissions are enough 
   await told(["--config", "other.toml"], /other\.toml.*since.*must be "latest"/s);
 
   const printed = await run(user, "config", ["--plan", "db", "--permissions"]);
-  const line = printed.out.trim().replace(/^deno /, `'${Deno.execPath()}' `)
-    .replace(join(ROOT, "tasks/backup.ts"), join(ROOT, "tasks/sqlite_follow.ts"));
-  const child = new Deno.Command("/bin/sh", {
-    args: ["-c", `${line} --every 1s --runs 2 --at-least 1s --quiet`],
-    cwd: user.cwd,
-    clearEnv: true,
-    env: bareEnv(user),
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const { code, out, err } = await ended(child);
+  const permitted = (task: string, args: string): Promise<{ code: number; out: string; err: string }> => {
+    const line = printed.out.trim().replace(/^deno /, `'${Deno.execPath()}' `)
+      .replace(join(ROOT, "tasks/backup.ts"), join(ROOT, `tasks/${task}.ts`));
+    return ended(
+      new Deno.Command("/bin/sh", {
+        args: ["-c", `${line} ${args}`],
+        cwd: user.cwd,
+        clearEnv: true,
+        env: bareEnv(user),
+        stdin: "null",
+        stdout: "piped",
+        stderr: "piped",
+      }).spawn(),
+    );
+  };
+  const { code, out, err } = await permitted("sqlite_follow", "--every 1s --runs 2 --at-least 1s --quiet");
   assert.equal(code, 0, err);
   assert.equal(out.trim().split("\n").length, 2);
   const { contents } = JSON.parse(
     readFileSync(dir.join("store", `${out.trim().split("\n")[1]}.receipt.json`), "utf8"),
   );
   assert.match(contents.base, /^[0-9a-f]{64}$/);
+  // They are enough to check the copy as well, and nothing is left beside it.
+  const back = await permitted("restore", "--into tmp/back");
+  assert.equal(back.code, 0, back.err);
+  assert.deepEqual(readdirSync(dir.join("tmp/back")), ["app.db"]);
 });

@@ -27,13 +27,23 @@ export function openSource(path: string, timeoutMs: number): DatabaseSync {
   }
 }
 
-/** Opens a database that nobody writes to, without making -wal and -shm files beside it. */
+/** Opens a database that nobody writes to; no -wal and -shm files are left beside it. */
 export function openStill(path: string): DatabaseSync {
   try {
     return new DatabaseSync(`${pathToFileURL(path).href}?immutable=1`, { readOnly: true });
   } catch (error) {
+    // Deno takes a URI for a path unless every permission is granted. A connection that may write takes its files away again.
+    if (!exists(path) || !mayWrite(path)) throw said(path, error);
+  }
+  try {
+    return new DatabaseSync(path);
+  } catch (error) {
     throw said(path, error);
   }
+}
+
+function mayWrite(path: string): boolean {
+  return Deno.permissions.querySync({ name: "write", path }).state === "granted";
 }
 
 /** A -shm without a -wal: the log was removed, and what was committed to it is gone. A clean close removes both, one after the other. */
