@@ -4,15 +4,9 @@
  * @module
  */
 import * as v from "valibot";
+import type { SqliteOptions } from "../collect/sqlite/options.ts";
 import { type ChioConfig, chioSchema } from "./chio.ts";
-import {
-  clusterSchema,
-  type DatabaseConfig,
-  etcdSchema,
-  mariadbSchema,
-  postgresSchema,
-  redisSchema,
-} from "./databases.ts";
+import { type DatabaseConfig, DATABASES, databaseSchemas } from "./databases.ts";
 import { type ChattoConfig, chattoSchema, type JetStreamConfig, jetstreamSchema } from "./nats.ts";
 import { argv, flag, isTable, mustBe, number, oneOrMore, refuse, table, text, texts } from "./shape.ts";
 import { type ProseConfig, proseSchema } from "./prose.ts";
@@ -29,7 +23,7 @@ export type SourceConfig =
   | {
     readonly tool: "sqlite";
     readonly databases: readonly string[] | Readonly<Record<string, string>>;
-    readonly options: SqliteConfig;
+    readonly options: SqliteOptions;
   }
   | JetStreamConfig
   | ChattoConfig
@@ -82,36 +76,14 @@ export interface CommandConfig {
   readonly env?: Readonly<Record<string, string>> | undefined;
 }
 
-/** The options of `collect = { sqlite = ... }`. */
-export interface SqliteConfig {
-  /** How copies are checked. */
-  readonly check?: "full" | "quick" | "off" | undefined;
-  /** What a broken foreign key is. */
-  readonly foreignKeys?: "warn" | "error" | "off" | undefined;
-  /** How long to wait for a lock. */
-  readonly timeoutMs?: number | undefined;
-  /** Where the copies lie. */
-  readonly spoolDir?: string | undefined;
-  /** Store what has changed since the newest backup. */
-  readonly since?: "latest" | undefined;
-  /** Runs after which whole databases are stored again. */
-  readonly fullEvery?: number | undefined;
-  /** The share of the databases that all increments may come to. */
-  readonly fullShare?: number | undefined;
-}
-
-const SOURCES: readonly string[] = [
+const SOURCES: readonly SourceConfig["tool"][] = [
   "files",
   "command",
   "sqlite",
   "jetstream",
   "chatto",
   "chio",
-  "postgres",
-  "postgresCluster",
-  "redis",
-  "mariadb",
-  "etcd",
+  ...DATABASES,
 ];
 
 /** The schema of `collect` with paths read by `path`. */
@@ -140,39 +112,28 @@ export function collectSchema(
 }
 
 function sourceSchema(path: v.GenericSchema<string, string>): v.GenericSchema<unknown, SourceConfig> {
-  const files = filesSchema(path);
-  const command = commandSchema(path);
-  const sqlite = sqliteSchema(path);
-  const jetstream = jetstreamSchema(path);
-  const chatto = chattoSchema(path);
-  const chio = chioSchema(path);
-  const postgres = postgresSchema(path);
-  const cluster = clusterSchema(path);
-  const redis = redisSchema(path);
-  const mariadb = mariadbSchema(path);
-  const etcd = etcdSchema(path);
+  const schemas: Readonly<Record<SourceConfig["tool"], v.GenericSchema<unknown, SourceConfig>>> = {
+    files: filesSchema(path),
+    command: commandSchema(path),
+    sqlite: sqliteSchema(path),
+    jetstream: jetstreamSchema(path),
+    chatto: chattoSchema(path),
+    chio: chioSchema(path),
+    ...databaseSchemas(path),
+  };
   return v.lazy((input): v.GenericSchema<unknown, SourceConfig> => {
     if (!isTable(input)) {
       return refuse(`must be a table such as { files = ["/srv/app"] }, not ${kindOf(input)}`);
     }
-    const sources = [...SOURCES, "group"].filter((key) => Object.hasOwn(input, key));
+    const sources = ([...SOURCES, "group"] as const).filter((key) => Object.hasOwn(input, key));
     if (sources.length > 1) {
       return refuse(`holds both ${sources.join(" and ")}: choose one, or put each into a group = { ... }`);
     }
-    if (sources[0] === "command") return command;
-    if (sources[0] === "files") return files;
-    if (sources[0] === "sqlite") return sqlite;
-    if (sources[0] === "jetstream") return jetstream;
-    if (sources[0] === "chatto") return chatto;
-    if (sources[0] === "chio") return chio;
-    if (sources[0] === "postgres") return postgres;
-    if (sources[0] === "postgresCluster") return cluster;
-    if (sources[0] === "redis") return redis;
-    if (sources[0] === "mariadb") return mariadb;
-    if (sources[0] === "etcd") return etcd;
+    const [source] = sources;
+    if (source !== undefined && source !== "group") return schemas[source];
     const key = Object.keys(input)[0] ?? "";
     return refuse(
-      sources[0] === "group"
+      source === "group"
         ? "a group cannot hold a group: put its members beside the others"
         : `names no source. ${suggest(key, [...SOURCES, "group", "prose"])}`,
     );

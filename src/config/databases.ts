@@ -30,124 +30,83 @@ export type DatabaseConfig =
   | { readonly tool: "etcd"; readonly options: Omit<EtcdOptions, "password"> & PasswordFile }
   | { readonly tool: "mariadb"; readonly options: MariadbOptions };
 
-/** The schema of `collect = { postgres = ... }` with paths read by `path`. */
-export function postgresSchema(
+type DatabaseTool = DatabaseConfig["tool"];
+type OptionsOf<T extends DatabaseTool> = Extract<DatabaseConfig, { readonly tool: T }>["options"];
+
+/** The schemas of `collect = { postgres = ... }` and its kin with paths read by `path`. */
+export function databaseSchemas(
   path: v.GenericSchema<string, string>,
+): Readonly<Record<DatabaseTool, v.GenericSchema<unknown, DatabaseConfig>>> {
+  const login = { user: v.optional(text), bin: v.optional(path) };
+  const server = { ...login, host: v.optional(text), port: v.optional(number) };
+  const dump = { anyVersion: flag, spoolDir: v.optional(path) };
+  const postgres = { ...server, passfile: v.optional(path) };
+  return {
+    postgres: named(
+      "postgres",
+      table({ ...postgres, ...dump, database: v.optional(text), rolePasswords: flag }),
+    ),
+    postgresCluster: named("postgresCluster", table({ ...postgres, dataDir: v.optional(path) })),
+    redis: named(
+      "redis",
+      table({
+        ...server,
+        ...dump,
+        socket: v.optional(path),
+        passwordFile: v.optional(path),
+        tls: flag,
+        kind: v.optional(v.picklist(["redis", "valkey"], mustBe('"redis" or "valkey"'))),
+        file: v.optional(path),
+      }),
+    ),
+    mariadb: named(
+      "mariadb",
+      table({
+        ...server,
+        ...dump,
+        database: v.optional(text),
+        socket: v.optional(path),
+        defaultsFile: v.optional(path),
+        kind: v.optional(v.picklist(["mariadb", "mysql"], mustBe('"mariadb" or "mysql"'))),
+      }),
+    ),
+    etcd: named(
+      "etcd",
+      table({
+        ...login,
+        ...dump,
+        endpoint: v.optional(text),
+        cacert: v.optional(path),
+        cert: v.optional(path),
+        key: v.optional(path),
+        passwordFile: v.optional(path),
+        dataDir: v.optional(path),
+        name: v.optional(text),
+        initialCluster: v.optional(text),
+        initialAdvertisePeerUrls: v.optional(text),
+        initialClusterToken: v.optional(text),
+      }),
+    ),
+  };
+}
+
+/** `{ TOOL = { ... } }` */
+function named<T extends DatabaseTool>(
+  tool: T,
+  options: v.GenericSchema<unknown, OptionsOf<T>>,
 ): v.GenericSchema<unknown, DatabaseConfig> {
-  const options = table({
-    database: v.optional(text),
-    host: v.optional(text),
-    port: v.optional(number),
-    user: v.optional(text),
-    passfile: v.optional(path),
-    bin: v.optional(path),
-    rolePasswords: flag,
-    anyVersion: flag,
-    spoolDir: v.optional(path),
-  });
   return v.pipe(
-    table({ postgres: options }),
-    v.transform(({ postgres }): DatabaseConfig => ({ tool: "postgres", options: postgres })),
+    table({ [tool]: options }),
+    v.transform((said) => ({ tool, options: said[tool] }) as unknown as DatabaseConfig),
   );
 }
 
-/** The schema of `collect = { postgresCluster = ... }` with paths read by `path`. */
-export function clusterSchema(
-  path: v.GenericSchema<string, string>,
-): v.GenericSchema<unknown, DatabaseConfig> {
-  const options = table({
-    host: v.optional(text),
-    port: v.optional(number),
-    user: v.optional(text),
-    passfile: v.optional(path),
-    bin: v.optional(path),
-    dataDir: v.optional(path),
-  });
-  return v.pipe(
-    table({ postgresCluster: options }),
-    v.transform(({ postgresCluster }): DatabaseConfig => ({
-      tool: "postgresCluster",
-      options: postgresCluster,
-    })),
-  );
-}
-
-/** The schema of `collect = { redis = ... }` with paths read by `path`. */
-export function redisSchema(
-  path: v.GenericSchema<string, string>,
-): v.GenericSchema<unknown, DatabaseConfig> {
-  const options = table({
-    host: v.optional(text),
-    port: v.optional(number),
-    socket: v.optional(path),
-    user: v.optional(text),
-    passwordFile: v.optional(path),
-    tls: flag,
-    kind: v.optional(v.picklist(["redis", "valkey"], mustBe('"redis" or "valkey"'))),
-    bin: v.optional(path),
-    file: v.optional(path),
-    anyVersion: flag,
-    spoolDir: v.optional(path),
-  });
-  return v.pipe(
-    table({ redis: options }),
-    v.transform(({ redis }): DatabaseConfig => ({ tool: "redis", options: redis })),
-  );
-}
-
-/** The schema of `collect = { mariadb = ... }` with paths read by `path`. */
-export function mariadbSchema(
-  path: v.GenericSchema<string, string>,
-): v.GenericSchema<unknown, DatabaseConfig> {
-  const options = table({
-    database: v.optional(text),
-    host: v.optional(text),
-    port: v.optional(number),
-    socket: v.optional(path),
-    user: v.optional(text),
-    defaultsFile: v.optional(path),
-    kind: v.optional(v.picklist(["mariadb", "mysql"], mustBe('"mariadb" or "mysql"'))),
-    bin: v.optional(path),
-    anyVersion: flag,
-    spoolDir: v.optional(path),
-  });
-  return v.pipe(
-    table({ mariadb: options }),
-    v.transform(({ mariadb }): DatabaseConfig => ({ tool: "mariadb", options: mariadb })),
-  );
-}
-
-/** The schema of `collect = { etcd = ... }` with paths read by `path`. */
-export function etcdSchema(
-  path: v.GenericSchema<string, string>,
-): v.GenericSchema<unknown, DatabaseConfig> {
-  const options = table({
-    endpoint: v.optional(text),
-    cacert: v.optional(path),
-    cert: v.optional(path),
-    key: v.optional(path),
-    user: v.optional(text),
-    passwordFile: v.optional(path),
-    bin: v.optional(path),
-    dataDir: v.optional(path),
-    name: v.optional(text),
-    initialCluster: v.optional(text),
-    initialAdvertisePeerUrls: v.optional(text),
-    initialClusterToken: v.optional(text),
-    anyVersion: flag,
-    spoolDir: v.optional(path),
-  });
-  return v.pipe(
-    table({ etcd: options }),
-    v.transform(({ etcd }): DatabaseConfig => ({ tool: "etcd", options: etcd })),
-  );
-}
-
-const TOOLS: readonly string[] = ["postgres", "postgresCluster", "redis", "mariadb", "etcd"];
+/** What a source that is a database's server is called. */
+export const DATABASES: readonly DatabaseTool[] = ["postgres", "postgresCluster", "redis", "mariadb", "etcd"];
 
 /** Whether a source is a database's server. */
 export function isDatabase(config: { readonly tool: string }): config is DatabaseConfig {
-  return TOOLS.includes(config.tool);
+  return DATABASES.some((tool) => tool === config.tool);
 }
 
 /** What a backup runs and reads. Certificates and sockets are the programs' own to open. */
