@@ -59,6 +59,41 @@ export function giveBack(chunk: U8): void {
   else buffer.transfer(0); // frees it now
 }
 
+/** Small contents share a buffer, one allocation for hundreds of them. */
+const SHARED_BYTES = 1024 * 1024;
+/** What of the buffer is free. */
+let free: U8 = new Uint8Array(0);
+/** Contents in the buffer that have not been given back. */
+let held = 0;
+
+/** Room for a small content; the next call gives the same room, unless something is kept of it. */
+export function takeRoom(size: number): U8 {
+  if (size > SHARED_BYTES / 8) return new Uint8Array(size);
+  if (free.length < size) {
+    const { buffer } = free;
+    // Moved: whoever still looks at what was given back sees nothing, and never other bytes.
+    free = new Uint8Array(
+      held === 0 && buffer.byteLength > 0 ? buffer.transfer() : new ArrayBuffer(SHARED_BYTES),
+    );
+    held = 0;
+  }
+  return free.subarray(0, size);
+}
+
+/** The first `size` bytes of a room, to be passed on. Nothing is written over them until they are given back. */
+export function keepRoom(room: U8, size: number): U8 {
+  if (room.buffer === free.buffer) {
+    free = free.subarray(size);
+    held++;
+  }
+  return room.subarray(0, size);
+}
+
+/** Gives back, once, what `keepRoom` gave and has been read. Nothing happens to what comes from elsewhere. */
+export function giveBackRoom(content: U8): void {
+  if (content.buffer === free.buffer) held--;
+}
+
 /** Lets go of the buffers that wait. */
 export function emptyShelves(): void {
   for (const shelf of shelves.values()) shelf.length = 0;

@@ -64,7 +64,8 @@ export interface Entry {
   readonly target?: string | undefined;
   /**
    * Content of a file: small ones as bytes, large ones as a stream read once. It yields exactly `bytes` bytes or
-   * throws. Absent for other kinds. An entry's body is read (or skipped) before the next entry is asked for.
+   * throws. Absent for other kinds. An entry's body is read (or skipped) before the next entry is asked for. The archive that has
+   * taken an entry may use the memory of its bytes again, and they then read as none: who needs them as well copies them before.
    */
   readonly body?: U8 | (() => Bytes) | undefined;
   /** SHA-256 of the content, when the collector has computed it on the way; valid once the body has been read. */

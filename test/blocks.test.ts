@@ -2,7 +2,16 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 import { tar } from "../src/archive/mod.ts";
-import { giveBack, pass, share, takeBlock, withFill } from "../src/blocks.ts";
+import {
+  giveBack,
+  giveBackRoom,
+  keepRoom,
+  pass,
+  share,
+  takeBlock,
+  takeRoom,
+  withFill,
+} from "../src/blocks.ts";
 import { work } from "../src/compress/codec.ts";
 import { createInput } from "../src/compress/input.ts";
 import { tee } from "../src/upload/tee.ts";
@@ -32,6 +41,50 @@ Deno.test("giveBack() detaches a marked chunk, and leaves any other alone", () =
   giveBack(view);
   assert.equal(block.length, 0);
   assert.equal(takeBlock(2 * MIB).length, 2 * MIB);
+});
+
+/** A small content in the shared buffer. */
+function small(size: number, byte: number): U8 {
+  return keepRoom(takeRoom(size + 1).fill(byte), size);
+}
+
+/** Fills what is left of the shared buffer, so that the next room is in another one, or in the same anew. */
+function useUp(): void {
+  const { buffer } = takeRoom(0);
+  for (let at = 0; at < MIB && takeRoom(100_001).buffer === buffer; at += 100_000) {
+    giveBackRoom(keepRoom(takeRoom(100_001), 100_000));
+  }
+}
+
+Deno.test("small contents share a buffer, which is used again when all of them have been given back", () => {
+  takeRoom(MIB / 8);
+  useUp();
+  const first = small(1000, 1);
+  const second = small(1000, 2);
+  assert.equal(second.buffer, first.buffer);
+  giveBackRoom(first);
+  useUp();
+  assert.ok(second.length === 1000 && second.every((byte) => byte === 2), "one is still looked at");
+  const third = small(1000, 3);
+  assert.notEqual(third.buffer, second.buffer);
+  giveBackRoom(dirty(1000));
+  useUp();
+  assert.equal(third.length, 1000);
+  const fourth = small(1000, 4);
+  giveBackRoom(fourth);
+  useUp();
+  assert.equal(fourth.length, 0, "nobody sees other bytes in what was given back");
+});
+
+Deno.test("tar gives back small contents, each once it is archived", async () => {
+  takeRoom(MIB / 8);
+  useUp();
+  const contents = [1, 2, 3].map((byte) => small(1000, byte));
+  const files = filesOf(contents.map((body, i) => fileOf(`${i}`, 1000, body)));
+  const { body } = await tar().run(files, testContext());
+  for await (const _ of body.read()) assert.equal(contents[2]!.length, 1000);
+  useUp();
+  assert.deepEqual(contents.map(({ length }) => length), [0, 0, 0]);
 });
 
 Deno.test("a stream for two readers is given back by neither", async () => {

@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash, hash } from "node:crypto";
-import { cutBlock, type Fill, fillOf, takeBlock } from "../blocks.ts";
+import { cutBlock, type Fill, fillOf, giveBackRoom, takeBlock } from "../blocks.ts";
 import { bytesOf, isRaw } from "../raw_name.ts";
 import type { Bytes, Entry, IndexEntry, U8 } from "../stage.ts";
 import { attributeRecords } from "./attributes.ts";
@@ -102,8 +102,11 @@ function putWhole(sink: Sink, entry: Entry, body: U8): string {
   if (body.length !== entry.bytes) throw wrongLength(entry, body.length);
   append(sink, body);
   sink.bytes += body.length;
-  if (entry.sha256) return hexDigest(entry);
-  return body.length === 0 ? EMPTY_DIGEST : hash("sha256", body, "hex");
+  let digest = EMPTY_DIGEST;
+  if (entry.sha256) digest = hexDigest(entry);
+  else if (body.length > 0) digest = hash("sha256", body, "hex");
+  giveBackRoom(body);
+  return digest;
 }
 
 async function* putStream(

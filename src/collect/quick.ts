@@ -5,6 +5,7 @@
  */
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import type { U8 } from "../stage.ts";
+import { keepRoom, takeRoom } from "../blocks.ts";
 
 /** What the system says of a file, folder or link. */
 export interface Stat {
@@ -49,7 +50,7 @@ export function readQuickly(
     const before = Deno.lstatSync(path);
     if (!before.isFile || before.nlink !== 1 || before.size > most) return undefined;
     // One byte more than it should hold: files that say 0 and hold something (/proc) are not taken for empty.
-    const room = carve(before.size + 1);
+    const room = takeRoom(before.size + 1);
     const fd = openSync(path, FLAGS);
     try {
       if (readSync(fd, room, 0, room.length, 0) !== before.size) return undefined;
@@ -57,7 +58,7 @@ export function readQuickly(
       closeSync(fd);
     }
     if (!isSame(before, Deno.lstatSync(path))) return undefined;
-    return { stat: statOf(before), bytes: keep(room, before.size) };
+    return { stat: statOf(before), bytes: keepRoom(room, before.size) };
   } catch {
     return undefined;
   }
@@ -79,20 +80,4 @@ function statOf({ mode, mtime, uid, gid, nlink, size, ino, ctime }: Deno.FileInf
     ino: ino ?? 0,
     ctimeMs: ctime?.getTime() ?? 0,
   };
-}
-
-/** Small files share a buffer, one allocation for hundreds of them. */
-const SHARED_BYTES = 1024 * 1024;
-let free: U8 = new Uint8Array(0);
-
-function carve(size: number): U8 {
-  if (size > SHARED_BYTES / 8) return new Uint8Array(size);
-  if (free.length < size) free = new Uint8Array(SHARED_BYTES);
-  return free.subarray(0, size);
-}
-
-/** The first `size` bytes of what was carved. No other file is written over them. */
-function keep(room: U8, size: number): U8 {
-  if (room.buffer === free.buffer) free = free.subarray(size);
-  return room.subarray(0, size);
 }
