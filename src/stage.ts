@@ -148,6 +148,8 @@ export interface FactSheet {
   readonly stages: readonly StageFact[];
   /** Known once the archive is complete. */
   readonly contents?: Contents | undefined;
+  /** From collectors of files: how much of their metadata is stored, see {@linkcode Contents}. Absent: they make their entries up. */
+  readonly metadata?: "full" | "basic" | undefined;
   /** Public recipients the backup is encrypted to. */
   readonly recipients?: readonly string[] | undefined;
   /**

@@ -19,7 +19,7 @@ const STEP = 1024 * 1024;
 
 /** Counts what an archive unfolds to. */
 export interface HoleGuard {
-  /** Counts an entry, of which so many bytes are stored. */
+  /** Counts an entry, of which so many bytes are stored; of a sparse one none, it is counted as it is unfolded. */
   readonly read: (bytes: number) => void;
   /** Counts a sparse file; throws {@linkcode IntegrityError} past a limit, before anything is unfolded. */
   readonly unfold: (sparse: Sparse, shown: string) => void;
@@ -45,6 +45,8 @@ export function holeGuard({ bytes: most, ratio }: HoleLimits): HoleGuard {
           "it is a sparse file, which is not taken here. Store it whole: tar without --sparse",
         );
       }
+      // Not its map: a backup's receipt tells how much its files come to, and not a byte more is unfolded.
+      stored += sparse.stored;
       holes += sparse.bytes - sparse.stored;
       const all = stored + holes;
       if (all > most) {

@@ -74,7 +74,7 @@ export async function lookUp(index: Body, path: string): Promise<Found> {
   }
   const roots = tail.frames.map((frame) => frame.root);
   const line = entries[within]!;
-  const { offset: _, ...entry } = line;
+  const { offset: _, head: __, stored: ___, ...entry } = line;
   const proof: EntryProof = {
     schema: "holdfast.proof.v1",
     entry,

@@ -63,7 +63,7 @@ export async function* readTar(
       const member = resolve(header, extras, count, limits.pathBytes);
       const { local } = extras;
       extras.local = extras.longPath = extras.longTarget = undefined;
-      guard.read(member.bytes);
+      guard.read(member.sparse ? 0 : member.bytes);
       if (member.kind === "directory" && member.path === ".") continue;
       if (member.sparse) {
         const shown = `entry ${count} (${quote(member.path)})`;

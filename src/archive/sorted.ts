@@ -13,12 +13,12 @@ import { comparePaths, quote } from "./path.ts";
 const HELD = 256 * 1024 * 1024;
 
 /**
- * The entries in path order with a fixed time, no owner, and modes as they are. Files that say they are `ordered` pass one by one,
+ * The entries in path order with a fixed time, no owner, no attributes and ACLs, holes filled, and modes as they are. Files that say they are `ordered` pass one by one,
  * and those that are `steady` in their own order; of others the whole entry list is held, with the content of small files, up to 256 MiB.
  */
 export async function* normalised(files: Files, mtimeMs: number): AsyncGenerator<Entry, void, undefined> {
   const entries = files.ordered ? inOrder(files) : files.steady ? files.entries() : sorted(files);
-  for await (const entry of entries) {
+  for await (const { mtimeNs: _, xattrs: __, acl: ___, extents: ____, ...entry } of entries) {
     yield { ...entry, mtimeMs, uid: 0, gid: 0, uname: "", gname: "" };
   }
 }

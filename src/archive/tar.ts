@@ -29,7 +29,7 @@ const FROM_START = "its compression or encryption can only be read from the star
 export interface TarOptions {
   /**
    * Equal input gives equal bytes: entries in path order, or in an order that the collector gives each time, one time, no owner; modes
-   * are kept. Holds the entry list in memory (and up to 256 MiB of small files) unless the collector gives an order. The index still differs from run to run: its salt is
+   * are kept, attributes and holes are not. Holds the entry list in memory (and up to 256 MiB of small files) unless the collector gives an order. The index still differs from run to run: its salt is
    * random, or a public Merkle root would confirm guessed content. Default false.
    */
   readonly deterministic?: boolean | undefined;
@@ -103,12 +103,13 @@ function pack(files: Files, context: Context, fact: StageFact, fixedTime: number
 }
 
 function factSheet(files: Files, fact: StageFact, tail: IndexTail): FactSheet {
+  const fixed = fact.options?.deterministic === true;
   const { entries, bytes, merkleRoot } = tail;
-  const facts = files.facts();
+  const { metadata = "basic", ...facts } = files.facts();
   return {
     ...facts,
     stages: [...facts.stages, fact],
-    contents: { entries, bytes, merkleRoot, base: null, metadata: "basic" },
+    contents: { entries, bytes, merkleRoot, base: null, metadata: fixed ? "basic" : metadata },
   };
 }
 

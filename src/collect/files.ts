@@ -7,7 +7,10 @@ import { accessSync, constants, realpathSync } from "node:fs";
 import { setImmediate } from "node:timers";
 import { withFill } from "../blocks.ts";
 import { label, labelled } from "../bytes.ts";
+import { ConfigError } from "../errors.ts";
 import { GONE } from "../layers.ts";
+import { reach } from "../libc/open.ts";
+import { openReading, type Reading } from "../libc/read.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import type { Root } from "./extract.ts";
 import { globs } from "./ignore.ts";
@@ -42,6 +45,12 @@ export interface FilesOptions {
    * are warnings, and all the rest is stored.
    */
   readonly strict?: boolean | undefined;
+  /**
+   * "full": nanoseconds, extended attributes (`user.*`, `trusted.*` and file capabilities), ACLs, the holes of files over 1 MiB, and names
+   * that are not UTF-8, through the system's C library: on Linux, with `--allow-ffi`. `run` throws {@linkcode ConfigError} where that is not
+   * granted. "basic": none of it. Default: "full" where it is granted, else "basic"; the receipt says which.
+   */
+  readonly metadata?: "full" | "basic" | undefined;
   /**
    * Store only what has changed since the newest backup, and a list of what is gone. A file is unchanged when its metadata, its length and
    * its inode are; one whose inode was touched since, or that changed just before it was stored, is read and compared. The host keeps a copy of
@@ -99,6 +108,7 @@ export function files(
     name: NAME,
     verb: "collect",
     run: (_input, context) => {
+      if (settings.metadata === "full") requireLibrary();
       named.forEach(realRoot);
       return Promise.resolve(collect(named, settings, context));
     },
@@ -113,14 +123,18 @@ export function files(
 
 const NAME = "files";
 
-interface Settings extends Omit<WalkOptions, "warn" | "left" | "avoid" | "known"> {
+interface Settings extends Omit<WalkOptions, "warn" | "left" | "avoid" | "known" | "libc"> {
   readonly strict: boolean;
+  readonly metadata: FilesOptions["metadata"];
   readonly since: SinceSettings | undefined;
 }
 
 function checkOptions(options: FilesOptions): Settings {
   const { include = [], exclude = [], ignoreFiles = [] } = options;
-  const { oneFileSystem = false, excludeCaches = false, strict = false } = options;
+  const { oneFileSystem = false, excludeCaches = false, strict = false, metadata } = options;
+  if (metadata !== undefined && metadata !== "full" && metadata !== "basic") {
+    throw new TypeError(`Cannot use ${JSON.stringify(metadata)} as "metadata": it is "full" or "basic"`);
+  }
   for (const name of ignoreFiles) {
     if (name === "" || /[/\0]/.test(name)) {
       throw new TypeError(
@@ -135,6 +149,7 @@ function checkOptions(options: FilesOptions): Settings {
     oneFileSystem,
     excludeCaches,
     strict,
+    metadata,
     since: checkSince(options),
   };
 }
@@ -155,17 +170,23 @@ async function weighAll(roots: readonly Root[], settings: Settings, context: Con
   const warn = (kind: WarningKind, path: string, reason: string): void => {
     if (isFailure(settings, kind)) failure ??= strictError(path, reason);
   };
-  const walk = walker({ ...settings, warn, left: () => {}, avoid: storesOf(context), known: weighed });
+  const libc = libraryFor(settings);
+  const avoid = storesOf(context);
+  const walk = walker({ ...settings, warn, left: () => {}, avoid, known: weighed, libc });
   const pause = pauses();
-  for (const root of roots.map(realRoot)) {
-    for (const step of safely(root, walk)) {
-      const found = step instanceof Promise ? await step : step;
-      context.signal.throwIfAborted();
-      if (failure) throw failure;
-      const rest = pause();
-      if (rest) await rest;
-      if (found) bytes += found.entry.bytes + ENTRY_BYTES;
+  try {
+    for (const root of roots.map(realRoot)) {
+      for (const step of safely(root, walk)) {
+        const found = step instanceof Promise ? await step : step;
+        context.signal.throwIfAborted();
+        if (failure) throw failure;
+        const rest = pause();
+        if (rest) await rest;
+        if (found) bytes += found.entry.bytes + ENTRY_BYTES;
+      }
     }
+  } finally {
+    libc?.close();
   }
   if (failure) throw failure;
   return bytes;
@@ -220,6 +241,20 @@ const COUNTED = {
   hardlink: "hardlinks",
 } as const;
 
+/** The C library, unless it is not wanted or may not be used. */
+function libraryFor({ metadata }: Settings): Reading | undefined {
+  return metadata === "basic" ? undefined : openReading();
+}
+
+function requireLibrary(): void {
+  const found = reach();
+  if (!("why" in found)) return;
+  throw new ConfigError(
+    `Cannot store full metadata: ${found.why}. Run with --allow-ffi=PATH, as "config --permissions" prints it, or leave out ` +
+      `"metadata": what the permissions allow is stored then`,
+  );
+}
+
 /** Names behind warnings that are kept for the index. */
 const MOST_NOTES = 10_000;
 
@@ -232,6 +267,8 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
   let complete = false;
   let failure: Error | undefined;
   let session: Session | undefined;
+  let libc: Reading | undefined;
+  let metadata: "full" | "basic" = "basic";
 
   function warn(kind: WarningKind, path: string, reason: string): void {
     if (isFailure(settings, kind)) failure ??= strictError(path, reason);
@@ -280,6 +317,8 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       if (cutAt !== undefined) throw new Error("Cannot collect twice: run the stage anew");
       cutAt = new Date().toISOString();
       read = roots.map(realRoot);
+      libc = libraryFor(settings);
+      if (libc) metadata = "full";
       if (settings.since) {
         const { openSession } = await import("./since/session.ts"); // most runs are full ones, and start without it
         session = await openSession(settings.since, read, context);
@@ -292,7 +331,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
         context.log.info(`Left out "${path}": it is ${what}`);
       };
       const avoid = new Set([...stores, ...session ? [session.folder] : []]);
-      const walk = walker({ ...settings, warn, left, avoid, known: session?.known });
+      const walk = walker({ ...settings, warn, left, avoid, known: session?.known, libc });
       const pause = pauses();
       for (const root of read) {
         for (const step of safely(root, walk)) {
@@ -312,6 +351,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       throw labelled(NAME, error);
     } finally {
       session?.close();
+      libc?.close();
     }
   }
 
@@ -325,7 +365,8 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       }
       const facts = { roots: roots.length, ...counts, warnings: { ...warnings }, ...session?.facts() };
       const base = session?.base;
-      return { sources: [{ tool: NAME, cutAt, facts }], stages: [], ...(base === undefined ? {} : { base }) };
+      const sources = [{ tool: NAME, cutAt, facts }];
+      return { sources, stages: [], metadata, ...(base === undefined ? {} : { base }) };
     },
     notes: () => ({ roots: read, warnings: [...noted] }),
   };

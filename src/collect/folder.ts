@@ -6,6 +6,9 @@
 import { lstatSync } from "node:fs";
 import { join } from "node:path";
 import { utf8 } from "../bytes.ts";
+import type { Reading } from "../libc/read.ts";
+import { isRaw } from "../raw_name.ts";
+import { libcIo } from "./io.ts";
 import { readText, startsWith } from "./read.ts";
 
 /** What a name stands for. */
@@ -24,8 +27,9 @@ export const LARGE_FOLDER: number = 256 * 1024;
  * and opening one may open another file. But a name that truly holds U+FFFD can be looked up, and only once: the others go to
  * `unreadable`. Throws what the system throws.
  */
-export function listFolder(path: string, unreadable: (name: string) => void): Node[] {
-  const names = listing();
+export function listFolder(path: string, unreadable: (name: string) => void, libc?: Reading): Node[] {
+  if (libc && isRaw(path)) return listBytes(path, libc).sort(byName);
+  const names = listing(libc);
   for (const found of Deno.readDirSync(path)) names.add(found);
   return names.end(path, unreadable);
 }
@@ -37,8 +41,10 @@ export function listFolder(path: string, unreadable: (name: string) => void): No
 export async function listLargeFolder(
   path: string,
   unreadable: (name: string) => void,
+  libc?: Reading,
 ): Promise<Node[]> {
-  const names = listing();
+  if (libc && isRaw(path)) return listBytes(path, libc).sort(byName);
+  const names = listing(libc);
   for await (const found of Deno.readDir(path)) names.add(found);
   return names.end(path, unreadable);
 }
@@ -48,21 +54,47 @@ interface Listing {
   readonly end: (path: string, unreadable: (name: string) => void) => Node[];
 }
 
-function listing(): Listing {
+/** A name that Deno does not show as it is, or that stands for another in src/raw_name.ts. */
+const DOUBTFUL = /\ufffd|\udbff[\udf80-\udfff]/;
+
+/** What lies in a folder, each name by its bytes; only what `wanted` takes. */
+function listBytes(path: string, libc: Reading, wanted: (name: string) => boolean = () => true): Node[] {
+  const nodes: Node[] = [];
+  for (const name of libc.names(path)) {
+    if (!wanted(name)) continue;
+    try {
+      nodes.push({ name, kind: libc.stat(join(path, name)).kind });
+    } catch (error) {
+      // It went meanwhile; anything else is told of when it is opened.
+      if ((error as { code?: unknown }).code !== "ENOENT") nodes.push({ name, kind: "file" });
+    }
+  }
+  return nodes;
+}
+
+function byName(a: Node, b: Node): number {
+  return compareNames(a.name, b.name);
+}
+
+function listing(libc: Reading | undefined): Listing {
   const nodes: Node[] = [];
   const doubtful = new Map<string, number>();
   return {
     add: (found) => {
-      if (found.name.includes("\ufffd")) doubtful.set(found.name, (doubtful.get(found.name) ?? 0) + 1);
+      if (DOUBTFUL.test(found.name)) doubtful.set(found.name, (doubtful.get(found.name) ?? 0) + 1);
       else nodes.push({ name: found.name, kind: kindOf(found) });
     },
     end: (path, unreadable) => {
+      if (libc && doubtful.size > 0) {
+        nodes.push(...listBytes(path, libc, (name) => DOUBTFUL.test(name)));
+        doubtful.clear();
+      }
       for (const [name, count] of doubtful) {
-        const kind = lookUp(join(path, name));
+        const kind = isRaw(name) ? undefined : lookUp(join(path, name));
         if (kind) nodes.push({ name, kind });
         for (let i = kind ? 1 : 0; i < count; i++) unreadable(name);
       }
-      return nodes.sort((a, b) => compareNames(a.name, b.name));
+      return nodes.sort(byName);
     },
   };
 }
@@ -136,12 +168,14 @@ export function ignoreTexts(
   nodes: readonly Node[],
   names: readonly string[],
   failed: (name: string, error: unknown) => void,
+  libc?: Reading,
 ): readonly string[] {
+  const io = libc && isRaw(path) ? libcIo(libc) : undefined;
   const texts: string[] = [];
   for (const name of names) {
     if (!nodes.some((node) => node.name === name && node.kind === "file")) continue;
     try {
-      const text = readText(join(path, name));
+      const text = readText(join(path, name), io);
       if (text !== undefined) texts.push(text);
     } catch (error) {
       failed(name, error);
@@ -154,10 +188,11 @@ const CACHE_TAG = "CACHEDIR.TAG";
 const CACHE_SIGNATURE = utf8("Signature: 8a477f597d28d172789f06886806bc55");
 
 /** The folder's tag alone when it is marked as a cache (https://bford.info/cachedir/), otherwise all of its nodes. */
-export function withoutCache(path: string, nodes: Node[]): Node[] {
+export function withoutCache(path: string, nodes: Node[], libc?: Reading): Node[] {
+  const io = libc && isRaw(path) ? libcIo(libc) : undefined;
   const tag = nodes.find((node) => node.name === CACHE_TAG && node.kind === "file");
   try {
-    return tag && startsWith(join(path, CACHE_TAG), CACHE_SIGNATURE) ? [tag] : nodes;
+    return tag && startsWith(join(path, CACHE_TAG), CACHE_SIGNATURE, io) ? [tag] : nodes;
   } catch {
     return nodes;
   }

@@ -6,12 +6,23 @@
 import { lstatSync, readlinkSync } from "node:fs";
 import { utf8 } from "../bytes.ts";
 import { messageOf } from "../errors.ts";
+import type { Reading } from "../libc/read.ts";
+import { isRaw } from "../raw_name.ts";
 import type { Entry, EntryKind } from "../stage.ts";
+import { detailed, holesBy } from "./details.ts";
+import { libcIo } from "./io.ts";
 import { type Stat, statAt } from "./quick.ts";
-import { type OpenFile, openFile, problemOf, startsWith } from "./read.ts";
+import { openCarefully, type OpenFile, openFile, type Problem, problemOf, startsWith } from "./read.ts";
 
 /** Why something is missing from the backup, or odd in it. */
-export type WarningKind = "vanished" | "changed" | "unreadable" | "special" | "name" | "sqlite";
+export type WarningKind =
+  | "vanished"
+  | "changed"
+  | "unreadable"
+  | "special"
+  | "name"
+  | "sqlite"
+  | "attributes";
 
 /** One thing found. */
 export interface Found {
@@ -29,6 +40,8 @@ export interface Finding {
   readonly users: ReadonlyMap<number, string>;
   /** Names of groups. */
   readonly groups: ReadonlyMap<number, string>;
+  /** The C library, where it may be used. */
+  readonly libc?: Reading | undefined;
   /** First stored path of each file with several names, and how many of its names are still to come. */
   readonly links: Map<string, Name>;
 }
@@ -62,29 +75,49 @@ export const REPLACED = "it was replaced during the backup";
 
 /** A symbolic link as an entry; undefined, with a warning, when it cannot be stored. */
 export function symlink(state: Finding, source: string, stored: string): Found | undefined {
-  const stat = lstatSync(source);
-  if (!stat.isSymbolicLink()) return void state.warn("changed", stored, REPLACED);
+  const stat = statAt(source, state.libc);
+  if (!stat.isSymlink) return void state.warn("changed", stored, REPLACED);
   try {
-    const target = readlinkSync(source);
-    return { entry: { ...entryOf(state, stored, "symlink", stat), target } };
+    const target = linkText(source, state.libc);
+    return { entry: detailed(state, source, { ...entryOf(state, stored, "symlink", stat), target }) };
   } catch (error) {
     if (!(error instanceof Deno.errors.InvalidData)) throw error;
     return void state.warn("name", stored, "the link's text is not UTF-8. Make it anew");
   }
 }
 
+/** The text of a symbolic link. Throws InvalidData where it is not UTF-8 and its bytes cannot be had. */
+function linkText(source: string, libc: Reading | undefined): string {
+  if (libc && isRaw(source)) return libc.link(source);
+  try {
+    const target = readlinkSync(source);
+    if (!isRaw(target)) return target;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.InvalidData)) throw error;
+  }
+  if (!libc) throw new Deno.errors.InvalidData("the link's text is not UTF-8");
+  return libc.link(source);
+}
+
 /** Looks at a regular file; undefined when something else stands there. Throws what the system throws. */
 export function look(state: Finding, source: string, stored: string): Seen | undefined {
-  const stat = statAt(source);
+  const stat = statAt(source, state.libc);
   if (!stat.isFile) return undefined;
-  const entry = { ...entryOf(state, stored, "file", stat), bytes: stat.size };
+  const plain = { ...entryOf(state, stored, "file", stat), bytes: stat.size };
+  const entry = detailed(state, source, plain);
   if (stat.nlink === 1) return { source, entry, stat, link: undefined, renewed: false };
-  const { dev, ino } = lstatSync(source, { bigint: true });
-  const link = `${dev}:${ino}`;
+  const link = linkOf(source, state.libc);
   const first = state.links.get(link);
   if (!first) return { source, entry, stat, link, renewed: false };
-  const name: Entry = { ...entry, kind: "hardlink", bytes: 0, target: first.path };
+  const name: Entry = { ...plain, kind: "hardlink", bytes: 0, target: first.path };
   return { source, entry: name, stat, link, renewed: first.kept !== true };
+}
+
+/** Device and inode in full: an inode number may be larger than a double holds. */
+function linkOf(source: string, libc: Reading | undefined): string {
+  if (libc && isRaw(source)) return libc.stat(source).id;
+  const { dev, ino } = lstatSync(source, { bigint: true });
+  return `${dev}:${ino}`;
 }
 
 /** Notes a name of a file that is not stored, being as it was. */
@@ -104,11 +137,14 @@ export function file(
   stored: string,
   hasLog: (path: string) => boolean,
 ): Found | undefined {
-  const opened = openFile(
-    source,
-    (link) => state.links.has(link),
-    (kind, error) => state.warn(kind, stored, kind === "changed" ? PADDED : reasonOf(error)),
-  );
+  const { libc } = state;
+  const known = (link: string): boolean => state.links.has(link);
+  const problem = (kind: Problem, error?: unknown): void =>
+    state.warn(kind, stored, kind === "changed" ? PADDED : reasonOf(error));
+  const raw = libc && isRaw(source) ? libcIo(libc) : undefined;
+  const opened = raw
+    ? openCarefully(source, known, problem, raw, holesBy(libc!))
+    : openFile(source, known, problem, libc && holesBy(libc));
   if (!opened) return undefined;
   const { link, stat, changed } = opened;
   const first = link === undefined ? undefined : state.links.get(link);
@@ -118,14 +154,15 @@ export function file(
   }
   if (link !== undefined) state.links.set(link, { path: stored, left: stat.nlink - 1 });
   if (changed) state.warn("changed", stored, "it changed while it was read");
-  if (hasLog(`${source}-wal`) && startsWith(source, SQLITE)) {
+  if (hasLog(`${source}-wal`) && startsWith(source, SQLITE, raw)) {
     state.warn(
       "sqlite",
       stored,
       "a SQLite database in use is stored file by file. Use collect.sqlite for it",
     );
   }
-  return { entry: { ...entryOf(state, stored, "file", stat), bytes: stat.size }, file: opened };
+  const entry = detailed(state, source, { ...entryOf(state, stored, "file", stat), bytes: stat.size });
+  return { entry: opened.extents ? { ...entry, extents: opened.extents } : entry, file: opened };
 }
 
 const PADDED = "it changed while it was read; what was missing is stored as zeros";

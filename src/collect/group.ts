@@ -113,12 +113,20 @@ async function collect(list: readonly Member[], context: Context): Promise<Files
       const base = sheets.find(({ base }) => base !== undefined)?.base;
       return {
         ...(base === undefined ? {} : { base }),
+        ...metadataOf(sheets),
         sources: sheets.flatMap(({ sources }) => sources),
         stages: sheets.flatMap(({ stages }) => stages),
       };
     },
     notes: () => Object.fromEntries(built.map(([name, files]) => [name, notesOf(files)])),
   };
+}
+
+/** All of it is there only where each member that reads files has it. */
+function metadataOf(sheets: readonly FactSheet[]): Pick<FactSheet, "metadata"> {
+  const said = sheets.map(({ metadata }) => metadata).filter((one) => one !== undefined);
+  if (said.length === 0) return {};
+  return { metadata: said.includes("basic") ? "basic" : "full" };
 }
 
 async function* entriesOf(

@@ -4,6 +4,8 @@
  * @module
  */
 import { closeSync, constants, openSync, readSync } from "node:fs";
+import type { Details, Reading } from "../libc/read.ts";
+import { isRaw } from "../raw_name.ts";
 import type { U8 } from "../stage.ts";
 import { keepRoom, takeRoom } from "../blocks.ts";
 
@@ -31,11 +33,33 @@ export interface Stat {
 export const FLAGS: number = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 /** Metadata of what stands at a path: itself, not what it points to. Throws what Deno throws. */
-export function statAt(
-  path: string,
-): Stat & { readonly dev: number; readonly isDirectory: boolean; readonly isFile: boolean } {
+export function statAt(path: string, libc?: Reading): Standing {
+  if (libc && isRaw(path)) return standing(libc.stat(path));
   const info = Deno.lstatSync(path);
-  return { ...statOf(info), dev: info.dev, isDirectory: info.isDirectory, isFile: info.isFile };
+  const { dev, isDirectory, isFile, isSymlink } = info;
+  return { ...statOf(info), dev, isDirectory, isFile, isSymlink };
+}
+
+/** What stands at a path. */
+export interface Standing extends Stat {
+  /** Its device. */
+  readonly dev: number;
+  /** Whether it is a folder. */
+  readonly isDirectory: boolean;
+  /** Whether it is a regular file. */
+  readonly isFile: boolean;
+  /** Whether it is a symbolic link. */
+  readonly isSymlink: boolean;
+}
+
+function standing(details: Details): Standing {
+  const { kind } = details;
+  return {
+    ...details,
+    isDirectory: kind === "directory",
+    isFile: kind === "file",
+    isSymlink: kind === "symlink",
+  };
 }
 
 /**

@@ -3,11 +3,12 @@
  *
  * @module
  */
-import { closeSync, fstatSync, openSync, readFileSync, readSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import type { Fill } from "../blocks.ts";
 import { toBytes } from "../bytes.ts";
 import type { Bytes, U8 } from "../stage.ts";
-import { FLAGS, readQuickly, type Stat } from "./quick.ts";
+import { type Io, NODE } from "./io.ts";
+import { readQuickly, type Stat } from "./quick.ts";
 
 /** Files up to this size (1 MiB) are read whole, larger ones as a stream of chunks of this size. */
 export const SMALL_BYTES: number = 1024 * 1024;
@@ -32,9 +33,14 @@ export interface OpenFile {
   readonly read: (seen: (bytes: number) => void) => Bytes;
   /** The same, into the caller's buffers. */
   readonly fill: (seen: (bytes: number) => void) => Fill;
+  /** Of a large file with holes what is none: offset and length of each extent in turn; outside of them it reads as zeros. */
+  readonly extents?: readonly number[] | undefined;
   /** Closes the file. */
   readonly close: () => void;
 }
+
+/** Tells where the data of a large file lies: undefined where it has no holes, or that is not known. */
+export type Holes = (path: string, stat: Stat) => readonly number[] | undefined;
 
 /** What happened, from what node:fs threw. ELOOP: a symbolic link took the file's place. */
 export function problemOf(error: unknown): Problem {
@@ -51,29 +57,35 @@ export function openFile(
   path: string,
   known: (link: string) => boolean,
   problem: (kind: Problem, error?: unknown) => void,
+  holes?: Holes,
 ): OpenFile | undefined {
   const small = readQuickly(path, SMALL_BYTES);
-  return small ? opened(small.stat, undefined, small.bytes, false) : openCarefully(path, known, problem);
+  if (small) return opened(small.stat, undefined, small.bytes, false);
+  return openCarefully(path, known, problem, NODE, holes);
 }
 
-function openCarefully(
+/** The same, by descriptor alone. */
+export function openCarefully(
   path: string,
   known: (link: string) => boolean,
   problem: (kind: Problem, error?: unknown) => void,
+  io: Io,
+  holes?: Holes,
 ): OpenFile | undefined {
-  const fd = openSync(path, FLAGS);
+  const fd = io.open(path);
   let keep = false;
   try {
-    const stat = fstatSync(fd);
-    if (!stat.isFile()) return undefined;
-    const link = stat.nlink > 1 ? linkOf(fd) : undefined;
+    const stat = io.stat(fd);
+    if (!stat.isFile) return undefined;
+    const link = stat.nlink > 1 ? io.link(fd) : undefined;
     if (link !== undefined && known(link)) return opened(stat, link, EMPTY, false);
-    const small = stat.size <= SMALL_BYTES ? readSmall(fd, stat) : undefined;
+    const small = stat.size <= SMALL_BYTES ? readSmall(io, fd, stat) : undefined;
     if (small) return opened(small.stat, link, small.bytes, small.changed);
     keep = true;
-    return openLarge(fd, fstatSync(fd), link, problem);
+    const now = io.stat(fd);
+    return openLarge(io, fd, now, link, problem, holes?.(path, now));
   } finally {
-    if (!keep) closeSync(fd);
+    if (!keep) io.close(fd);
   }
 }
 
@@ -85,25 +97,22 @@ function opened(stat: Stat, link: string | undefined, whole: U8, changed: boolea
   return { stat, link, whole, changed, read, fill, close: () => {} };
 }
 
-/** Device and inode in full: an inode number may be larger than a double holds. */
-function linkOf(fd: number): string {
-  const { dev, ino } = fstatSync(fd, { bigint: true });
-  return `${dev}:${ino}`;
-}
-
 /** Reads whole, a second time when it changed in between. Undefined: it has grown large. */
-function readSmall(fd: number, first: Stat): { stat: Stat; bytes: U8; changed: boolean } | undefined {
+function readSmall(
+  io: Io,
+  fd: number,
+  first: Stat,
+): { stat: Stat; bytes: U8; changed: boolean } | undefined {
   let before = first;
   for (let attempt = 1;; attempt++) {
     const bytes = new Uint8Array(before.size + 1);
-    const length = fill(fd, bytes);
-    const after = fstatSync(fd);
+    const length = fill(io, fd, bytes);
+    const after = io.stat(fd);
     const changed = length !== before.size || after.size !== before.size || after.mtimeMs !== before.mtimeMs;
     if (!changed) return { stat: before, bytes: bytes.subarray(0, length), changed };
     if (attempt === 2) {
       const kept = bytes.subarray(0, Math.min(length, before.size));
-      after.size = kept.length;
-      return { stat: after, bytes: kept, changed };
+      return { stat: { ...after, size: kept.length }, bytes: kept, changed };
     }
     if (after.size > SMALL_BYTES) return undefined;
     before = after;
@@ -111,10 +120,10 @@ function readSmall(fd: number, first: Stat): { stat: Stat; bytes: U8; changed: b
 }
 
 /** Reads from the start until `into` is full or the file ends; gives the number of bytes. */
-function fill(fd: number, into: Uint8Array): number {
+function fill(io: Io, fd: number, into: Uint8Array): number {
   let at = 0;
   while (at < into.length) {
-    const got = readSync(fd, into, at, into.length - at, at);
+    const got = io.read(fd, into.subarray(at), at);
     if (got === 0) break;
     at += got;
     // A read that fell short by the spare byte has met the end: the usual case needs no second call.
@@ -124,16 +133,20 @@ function fill(fd: number, into: Uint8Array): number {
 }
 
 function openLarge(
+  io: Io,
   fd: number,
   stat: Stat,
   link: string | undefined,
   problem: (kind: Problem, error?: unknown) => void,
+  extents: readonly number[] | undefined,
 ): OpenFile {
+  const readChunk = (chunk: U8, from: number): boolean => fillChunk(io, fd, chunk, from, problem);
+  const fillNext = extents ? aroundHoles(extents, readChunk) : readChunk;
   let state: "fresh" | "reading" | "closed" = "fresh";
   let at = 0;
   let sound = true;
   const close = (): void => {
-    if (state !== "closed") closeSync(fd);
+    if (state !== "closed") io.close(fd);
     state = "closed";
   };
   const begin = (): void => {
@@ -144,11 +157,11 @@ function openLarge(
   };
   const next = (chunk: U8, seen: (bytes: number) => void): U8 => {
     if (state !== "reading") throw new Error("Cannot read a file's body: the walk has gone on");
-    if (sound) sound = fillChunk(fd, chunk, at, problem);
+    if (sound) sound = fillNext(chunk, at);
     else chunk.fill(0);
     at += chunk.length;
     seen(chunk.length);
-    if (at === stat.size && sound) compare(fd, stat, problem);
+    if (at === stat.size && sound) compare(io, fd, stat, problem);
     return chunk;
   };
   const read = (seen: (bytes: number) => void): Bytes =>
@@ -167,7 +180,33 @@ function openLarge(
     if (at === stat.size) return Promise.resolve(0);
     return Promise.resolve(next(target.subarray(0, stat.size - at), seen).length);
   };
-  return { stat, link, whole: undefined, changed: false, read, fill, close };
+  return { stat, link, whole: undefined, changed: false, read, fill, extents, close };
+}
+
+/** Reads what is no hole; the rest is zeros, whatever has been written there since it was a hole. */
+function aroundHoles(
+  extents: readonly number[],
+  read: (chunk: U8, from: number) => boolean,
+): (chunk: U8, from: number) => boolean {
+  let next = 0;
+  return (chunk, from) => {
+    const end = from + chunk.length;
+    let at = from;
+    for (; next < extents.length && extents[next]! < end; next += 2) {
+      const start = Math.max(extents[next]!, from);
+      const stop = extents[next]! + extents[next + 1]!;
+      chunk.fill(0, at - from, start - from);
+      at = Math.min(stop, end);
+      const sound = read(chunk.subarray(start - from, at - from), start);
+      if (!sound) {
+        chunk.fill(0, at - from);
+        return false;
+      }
+      if (stop > end) break;
+    }
+    chunk.fill(0, at - from);
+    return true;
+  };
 }
 
 /**
@@ -175,6 +214,7 @@ function openLarge(
  * length has long gone by.
  */
 function fillChunk(
+  io: Io,
   fd: number,
   chunk: U8,
   from: number,
@@ -184,7 +224,7 @@ function fillChunk(
   let failure: { readonly error: unknown } | undefined;
   for (let at = 0; at < chunk.length; at += got) {
     try {
-      got = readSync(fd, chunk, at, chunk.length - at, from + at);
+      got = io.read(fd, chunk.subarray(at), from + at);
     } catch (error) {
       failure = { error };
     }
@@ -197,32 +237,32 @@ function fillChunk(
   return true;
 }
 
-function compare(fd: number, before: Stat, problem: (kind: Problem) => void): void {
-  const after = fstatSync(fd);
+function compare(io: Io, fd: number, before: Stat, problem: (kind: Problem) => void): void {
+  const after = io.stat(fd);
   if (after.size !== before.size || after.mtimeMs !== before.mtimeMs) problem("changed");
 }
 
 /** The first bytes of an open or small file; for telling what it is. */
-export function startsWith(path: string, magic: Uint8Array): boolean {
+export function startsWith(path: string, magic: Uint8Array, io: Io = NODE): boolean {
   const start = new Uint8Array(magic.length);
-  const fd = openSync(path, FLAGS);
+  const fd = io.open(path);
   try {
-    return readSync(fd, start, 0, start.length, 0) === magic.length &&
-      magic.every((byte, i) => byte === start[i]);
+    return io.read(fd, start, 0) === magic.length && magic.every((byte, i) => byte === start[i]);
   } finally {
-    closeSync(fd);
+    io.close(fd);
   }
 }
 
 /** A small file's text (an ignore file); undefined when it is no regular file or larger than 1 MiB. */
-export function readText(path: string): string | undefined {
-  const fd = openSync(path, FLAGS);
+export function readText(path: string, io: Io = NODE): string | undefined {
+  const fd = io.open(path);
   try {
-    const stat = fstatSync(fd);
-    if (!stat.isFile() || stat.size > SMALL_BYTES) return undefined;
-    return new TextDecoder().decode(readFileSync(fd));
+    const stat = io.stat(fd);
+    if (!stat.isFile || stat.size > SMALL_BYTES) return undefined;
+    const text = new Uint8Array(SMALL_BYTES);
+    return new TextDecoder().decode(text.subarray(0, fill(io, fd, text)));
   } finally {
-    closeSync(fd);
+    io.close(fd);
   }
 }
 

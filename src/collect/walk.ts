@@ -6,7 +6,9 @@
  */
 import { lstatSync } from "node:fs";
 import { sep } from "node:path";
+import type { Reading } from "../libc/read.ts";
 import type { Entry } from "../stage.ts";
+import { detailed } from "./details.ts";
 import {
   ignoreTexts,
   inTurn,
@@ -51,6 +53,8 @@ export interface WalkOptions {
   readonly left: (path: string, source: string) => void;
   /** Whether a regular file is as it was: then it is neither read nor given. */
   readonly known?: ((seen: Seen) => Generator<undefined, boolean, undefined>) | undefined;
+  /** The C library, where it may be used: then names are known by their bytes, and entries have what is in no other call. */
+  readonly libc?: Reading | undefined;
   /** Told about each thing that is missing or odd, by its stored path. Must not throw. */
   readonly warn: (kind: WarningKind, path: string, reason: string) => void;
 }
@@ -112,7 +116,7 @@ function* walk(state: State, source: string, stored: string): Generator<Step, vo
   }
   const nodes = yield* list(state, source, stored, stat.size);
   const root = enter(state, undefined, stored, source, nodes, false);
-  root.held = entryOf(state, stored, "directory", stat);
+  root.held = detailed(state, source, entryOf(state, stored, "directory", stat));
   const stack: Frame[] = [root];
   yield* release(stack);
   for (let frame = stack.at(-1); frame; frame = stack.at(-1)) {
@@ -202,14 +206,14 @@ function enter(
   const stored = parent ? `${parent.stored}/${name}` : name;
   const texts = ignoreTexts(source, nodes, state.ignoreFiles, (ignoreFile, error) => {
     report(state, `${stored}/${ignoreFile}`, error);
-  });
+  }, state.libc);
   return {
     source,
     stored,
     below: parent ? `${parent.below}${name}/` : "",
     logs: new Set(nodes.filter((node) => node.name.endsWith("-wal")).map((node) => node.name)),
     // Last: it may empty the list.
-    nodes: inTurn(state.excludeCaches ? withoutCache(source, nodes) : nodes),
+    nodes: inTurn(state.excludeCaches ? withoutCache(source, nodes, state.libc) : nodes),
     rules: parent?.rules
       ? parent.rules.enter(name, texts)
       : texts.length > 0
@@ -220,6 +224,9 @@ function enter(
   };
 }
 
+const BYTE_NAME =
+  "its name is not UTF-8. Rename it, or grant --allow-ffi: names are then stored by their bytes";
+
 function* list(
   state: State,
   source: string,
@@ -227,13 +234,13 @@ function* list(
   bytes: number,
 ): Generator<Promise<void>, Node[], undefined> {
   const unreadable = (name: string): void => {
-    state.warn("name", `${stored}/${name}`, "its name is not UTF-8. Rename it");
+    state.warn("name", `${stored}/${name}`, BYTE_NAME);
   };
-  if (bytes <= LARGE_FOLDER) return listFolder(source, unreadable);
+  if (bytes <= LARGE_FOLDER) return listFolder(source, unreadable, state.libc);
   let listed: () => Node[] = () => {
     throw new Error("Cannot walk on: the listing was not waited for");
   };
-  yield listLargeFolder(source, unreadable).then(
+  yield listLargeFolder(source, unreadable, state.libc).then(
     (nodes) => {
       listed = () => nodes;
     },
@@ -258,7 +265,7 @@ function* visitFolder(
   let stat: ReturnType<typeof statAt>;
   let nodes: Node[] = [];
   try {
-    stat = statAt(source);
+    stat = statAt(source, state.libc);
   } catch (error) {
     return void report(state, stored, error);
   }
@@ -270,7 +277,7 @@ function* visitFolder(
     report(state, stored, error);
   }
   const inner = enter(state, frame, node.name, source, nodes, taken);
-  inner.held = entryOf(state, stored, "directory", stat);
+  inner.held = detailed(state, source, entryOf(state, stored, "directory", stat));
   return inner;
 }
 

@@ -24,8 +24,8 @@ export interface Details {
   readonly id: string;
   /** Its inode, as far as a double holds it. */
   readonly ino: number;
-  /** Its device. */
-  readonly dev: string;
+  /** Its device, as stat(2) numbers it. */
+  readonly dev: number;
   /** Length in bytes. */
   readonly size: number;
   /** What it takes, in bytes. */
@@ -116,6 +116,12 @@ export function openReading(): Reading | undefined {
   };
 }
 
+/** One number of a device's two (gnu_dev_makedev), as far as a double holds it. */
+function deviceOf(major: number, minor: number): number {
+  const low = (minor & 0xff) + (major & 0xfff) * 0x100;
+  return low + (minor >>> 8) * 0x100000 + Math.floor(major / 0x1000) * 2 ** 44;
+}
+
 const PATH_MAX = 4096;
 /** STATX_BASIC_STATS of statx(2). */
 const BASIC_STATS = 0x7ff;
@@ -140,7 +146,7 @@ function statWith(
       : statx(AT_FDCWD, path(at), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, into);
     if (failed !== 0) throw fault(`look at ${typeof at === "number" ? "an open file" : `"${at}"`}`);
     const mode = view.getUint16(28, true);
-    const dev = `${view.getUint32(136, true)}:${view.getUint32(140, true)}`;
+    const dev = deviceOf(view.getUint32(136, true), view.getUint32(140, true));
     return {
       kind: KINDS[mode >> 12] ?? "special",
       mode,

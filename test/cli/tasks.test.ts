@@ -164,13 +164,12 @@ Deno.test("backup: what cannot be stored is exit code 3, named on standard error
   const { code, out, err } = await run(user, "backup", ["data", "--json", "--recipient", recipient]);
   assert.equal(code, 3, err);
   const [result] = lines(out);
-  assert.deepEqual([result.status, result.exitCode, result.warnings], ["warnings", 3, {
-    name: 1,
-    special: 1,
-  }]);
-  assert.match(err, /Warning \(name\): /);
+  assert.deepEqual([result.status, result.exitCode, result.warnings], ["warnings", 3, { special: 1 }]);
+  // The name that is not UTF-8 is stored: tasks may use the C library.
+  assert.equal(result.entries, 3);
+  assert.match(err, /Warning \(special\): /);
   const listed = lines((await run(user, "list", ["--json"])).out);
-  assert.deepEqual(listed[0].warnings, { name: 1, special: 1 });
+  assert.deepEqual(listed[0].warnings, { special: 1 });
 });
 
 Deno.test("any command takes back what a killed restore left", async () => {

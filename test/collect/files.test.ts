@@ -5,14 +5,10 @@ import { join } from "node:path";
 import { files } from "../../src/collect/mod.ts";
 import { findError, NotFoundError, StageError } from "../../src/errors.ts";
 import { hasTool, judged, noise, scratch, type Seen, sh, testContext } from "../support.ts";
-import { contentOf, digest, type Kept, openIn, paths, plant, readEntries } from "./files_support.ts";
+import { byPath, contentOf, digest, openIn, paths, plant, readEntries } from "./files_support.ts";
 
 function seen(): Seen {
   return { warnings: [], infos: [] };
-}
-
-function byPath(entries: readonly Kept[]): Map<string, Kept> {
-  return new Map(entries.map((entry) => [entry.path, entry]));
 }
 
 Deno.test("files() stores a root under its base name, with content, mode, time and owner", async () => {
@@ -388,12 +384,18 @@ Deno.test("files() never reads a file whose name is not UTF-8, nor another one i
     },
   );
   const saw = seen();
-  const built = await files(dir.join("app")).run(undefined, testContext({ seen: saw }));
+  const built = await files(dir.join("app"), { metadata: "basic" }).run(
+    undefined,
+    testContext({ seen: saw }),
+  );
   const all = byPath(await readEntries(built));
   assert.deepEqual([...all.keys()], ["app", "app/a\ufffdc", "app/link-"]);
   assert.equal(new TextDecoder().decode(all.get("app/a\ufffdc")!.content), "true name");
   assert.deepEqual(saw.warnings.map(({ kind }) => kind), ["name", "name", "name", "name"]);
-  const strict = await files(dir.join("app"), { strict: true }).run(undefined, testContext());
+  const strict = await files(dir.join("app"), { strict: true, metadata: "basic" }).run(
+    undefined,
+    testContext(),
+  );
   await assert.rejects(readEntries(strict), /its name is not UTF-8/);
 });
 

@@ -16,6 +16,11 @@ export async function readEntries(files: Files): Promise<Kept[]> {
   return all;
 }
 
+/** Entries by their paths. */
+export function byPath(entries: readonly Kept[]): Map<string, Kept> {
+  return new Map(entries.map((entry) => [entry.path, entry]));
+}
+
 /** Content of an entry. */
 export async function contentOf(entry: Entry): Promise<Uint8Array> {
   if (entry.body instanceof Uint8Array) return entry.body;

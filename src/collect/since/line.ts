@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
 import type { Entry } from "../../stage.ts";
 
 /** One entry as it was stored. */
@@ -26,7 +27,17 @@ export function headOf(entry: Omit<Entry, "body">, ino: number): string {
   const link = target === undefined ? "" : JSON.stringify(target);
   return `${kind}\t${mode}\t${mtimeMs}\t${uid}\t${gid}\t${bytes}\t${
     kind === "file" ? ino : ""
-  }\t${names}\t${link}`;
+  }\t${names}\t${link}${moreOf(entry)}`;
+}
+
+/** What only full metadata has: nothing where there is none, so that a host's lists stay as they are. */
+function moreOf({ mtimeNs, xattrs, acl }: Omit<Entry, "body">): string {
+  if (!xattrs && !acl) return mtimeNs === undefined ? "" : `\t${mtimeNs}`;
+  const hash = createHash("sha256").update(JSON.stringify([acl?.access ?? null, acl?.default ?? null]));
+  for (const name of [...xattrs?.keys() ?? []].sort()) {
+    hash.update(JSON.stringify([name, xattrs!.get(name)!.toHex()]));
+  }
+  return `\t${mtimeNs ?? 0}\t${hash.digest("hex")}`;
 }
 
 /** The kind that a head is of. */
