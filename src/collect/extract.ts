@@ -9,8 +9,8 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { ExistsError, messageOf, StoreError } from "../errors.ts";
-import { openWriter, type Writer } from "../libc/write.ts";
 import type { Context, Files } from "../stage.ts";
+import { type Disk, openDisk } from "./disk.ts";
 import { type Dresser, dresser } from "./dress.ts";
 import { checkSpace, dryRun, fill, refuseConflicts, type Survey, survey } from "./fill.ts";
 import { markDone, readJournal, rollBack } from "./journal.ts";
@@ -50,8 +50,7 @@ interface Session {
   readonly owners: Owners | undefined;
   readonly mounts: Mounts;
   readonly registration: Registration;
-  /** Where the FFI permission is granted. */
-  readonly writer: Writer | undefined;
+  readonly disk: Disk;
   readonly on: Dresser;
 }
 
@@ -76,7 +75,10 @@ export async function extract(
   inspect?: Inspect,
 ): Promise<void> {
   const asked = select(context.want, roots);
-  if (context.want.dryRun) return await dryRun(files, context, asked);
+  if (context.want.dryRun) {
+    using disk = openDisk();
+    return await dryRun(files, context, asked, disk);
+  }
   await recover(context, asked.places.map(({ target }) => target));
   const forget = context.want.inPlace
     ? makeShared(asked.places.map(({ target, inner }) => join(target, inner)))
@@ -97,9 +99,9 @@ async function restoreAll(
 ): Promise<void> {
   // What was taken back may have been above the target.
   const selection = select(context.want, roots);
-  const found = await survey(files, context, selection);
-  using writer = openWriter();
-  const session = await open(context, selection, writer);
+  using disk = openDisk();
+  const found = await survey(files, context, selection, disk);
+  const session = await open(context, selection, disk);
   let plans: readonly Plan[];
   try {
     checkSpace(found.bytes, session.stagings.map(({ path }) => path));
@@ -110,7 +112,7 @@ async function restoreAll(
   await clear(context, session, plans);
 }
 
-async function open(context: Context, selection: Selection, writer: Writer | undefined): Promise<Session> {
+async function open(context: Context, selection: Selection, disk: Disk): Promise<Session> {
   const mounts = readMounts();
   const stagings: Staging[] = [];
   try {
@@ -118,9 +120,9 @@ async function open(context: Context, selection: Selection, writer: Writer | und
     const registration = await register(context.state, stagings.map(({ path }) => path));
     const { umask, ...made } = ways(stagings[0]!);
     const owners = ownersFor(made, context.log);
-    const on = dresser(writer, owners, context.log);
-    const trees = stagings.map(({ path }) => tree(join(path, "new"), umask, owners, on));
-    return { selection, stagings, trees, owners, mounts, registration, writer, on };
+    const on = dresser(disk.writer, owners, context.log);
+    const trees = stagings.map(({ path }) => tree(join(path, "new"), umask, owners, on, disk));
+    return { selection, stagings, trees, owners, mounts, registration, disk, on };
   } catch (error) {
     for (const staging of stagings.toReversed()) removeStaging(staging, true);
     throw error;
@@ -138,7 +140,7 @@ async function write(
   selection.places.forEach(({ prefix, inner }, i) => {
     if (prefix === "") trees[i]!.directory(inner, undefined, false);
   });
-  await fill(files, context, selection, trees, found, namesFor(false, context.log));
+  await fill(files, context, selection, trees, found, namesFor(session.disk.raw, context.log));
   session.on.report();
   context.signal.throwIfAborted();
   const plans = plan(context, session);
@@ -146,10 +148,10 @@ async function write(
     moves.flatMap(({ from, old }) => old !== undefined && from !== undefined ? [from] : [])
   );
   await inspect?.(placesOf(session));
-  await syncTrees(replacing);
+  await syncTrees(replacing, session.disk);
   await session.registration.renew();
   context.signal.throwIfAborted();
-  const journal = swapIn(stagings, plans, undefined, session.writer?.exchange);
+  const journal = swapIn(stagings, plans, undefined, session.disk);
   // Whoever depends on the new things has the last word, while the old ones are still there.
   await context.want.confirm?.();
   markDone(journal);
@@ -166,7 +168,7 @@ function placesOf({ selection, stagings }: Session): Placed {
 }
 
 function plan(context: Context, session: Session): readonly Plan[] {
-  const { selection, stagings, trees, owners, mounts } = session;
+  const { selection, stagings, trees, owners, mounts, disk } = session;
   const { conflict, replace } = context.want;
   const plans = stagings.map((staging, i) =>
     // In place, a root that the request left out has nothing staged.
@@ -177,6 +179,7 @@ function plan(context: Context, session: Session): readonly Plan[] {
         mounts,
         asked: trees[i]!.asked,
         owners: owners !== undefined,
+        disk,
       })
       : { moves: [], touches: [], conflicts: [], skipped: [] }
   );
@@ -188,10 +191,10 @@ function plan(context: Context, session: Session): readonly Plan[] {
 }
 
 /** Takes everything back and gives the error to throw. */
-async function abandon({ stagings, registration, writer }: Session, error: unknown): Promise<unknown> {
+async function abandon({ stagings, registration, disk }: Session, error: unknown): Promise<unknown> {
   try {
     const journal = readJournal(stagings[0]!.path);
-    if (journal) rollBack(journal, undefined, writer?.exchange);
+    if (journal) rollBack(journal, undefined, disk);
     for (const staging of stagings.toReversed()) removeStaging(staging, true);
     await registration.remove();
   } catch (cause) {
@@ -213,10 +216,12 @@ async function abandon({ stagings, registration, writer }: Session, error: unkno
 
 /** The new tree stands; what is left must not make the restore fail. */
 async function clear(context: Context, session: Session, plans: readonly Plan[]): Promise<void> {
-  const { stagings, selection, registration } = session;
+  const { stagings, selection, registration, disk } = session;
   try {
     if (context.want.report) {
-      plans.forEach((one, i) => reportPlan(one, stagings[i]!, selection.places[i]!, context.want.report!));
+      plans.forEach((one, i) =>
+        reportPlan(one, stagings[i]!, selection.places[i]!, context.want.report!, disk)
+      );
     }
   } finally {
     try {

@@ -9,7 +9,8 @@ import { setImmediate } from "node:timers";
 import { formatBytes } from "../bytes.ts";
 import { ExistsError, IntegrityError, NotFoundError, StoreError } from "../errors.ts";
 import type { Context, Entry, Files, IndexEntry } from "../stage.ts";
-import type { Names } from "./names.ts";
+import type { Disk } from "./disk.ts";
+import { type Names, namesFor } from "./names.ts";
 import type { Tree } from "./place.ts";
 import { type Preview, preview, shownPath } from "./report.ts";
 import { checkPath, counter, isStaging, quote, type Selection, type Spot } from "./select.ts";
@@ -28,10 +29,15 @@ type Visit = (entry: Entry | IndexEntry, spot: Spot) => void;
  * Goes through the index, if there is one: everything that can be refused before a byte is written is refused here.
  * Throws {@linkcode IntegrityError}, {@linkcode ExistsError}, {@linkcode NotFoundError}.
  */
-export async function survey(files: Files, context: Context, selection: Selection): Promise<Survey> {
+export async function survey(
+  files: Files,
+  context: Context,
+  selection: Selection,
+  disk: Disk,
+): Promise<Survey> {
   if (!files.listing) return { rescued: new Map(), bytes: undefined };
   const rescued = new Map<string, Spot>();
-  const look = preview(selection, context.want);
+  const look = preview(selection, context.want, disk);
   let bytes = 0;
   const visit: Visit = (entry, spot) => {
     // Of a sparse file about what is stored of it is written.
@@ -41,20 +47,27 @@ export async function survey(files: Files, context: Context, selection: Selectio
     if (kind !== "hardlink" || target === undefined || rescued.has(target)) return;
     if (!reaches(selection, target)) rescued.set(target, spot);
   };
-  await scan(files.listing(), context, selection, visit);
+  await scan(files.listing(), context, selection, namesFor(disk.raw, context.log), visit);
   refuseConflicts(look, selection);
   return { rescued, bytes };
 }
 
 /** Reports what a restore would do with each wanted entry. Without an index it reads the archive to its end. */
-export async function dryRun(files: Files, context: Context, selection: Selection): Promise<void> {
-  const look = preview(selection, context.want);
-  await scan(files.listing ? files.listing() : files.entries(), context, selection, (entry, spot) => {
+export async function dryRun(
+  files: Files,
+  context: Context,
+  selection: Selection,
+  disk: Disk,
+): Promise<void> {
+  const look = preview(selection, context.want, disk);
+  const names = namesFor(disk.raw, context.log);
+  await scan(files.listing ? files.listing() : files.entries(), context, selection, names, (entry, spot) => {
     const action = look.look(entry, spot);
     const shown = shownPath(selection.places[spot.place]!, spot.path);
     if (shown !== "") context.want.report?.(shown, action);
   });
   warnUnmatched(context, selection);
+  names.report();
   refuseConflicts(look, selection);
 }
 
@@ -62,6 +75,7 @@ async function scan(
   entries: AsyncIterable<Entry | IndexEntry>,
   context: Context,
   selection: Selection,
+  names: Names,
   visit: Visit,
 ): Promise<void> {
   const count = counter(context.want.limits);
@@ -69,7 +83,9 @@ async function scan(
   let any = false;
   for await (const entry of entries) {
     checkPath(entry.path, "the entry", context.want.limits);
-    const wanted = selection.wanted(entry.path) && !isStaging(entry.path);
+    const asked = selection.wanted(entry.path) && !isStaging(entry.path);
+    const wanted = asked && names.takes(entry);
+    if (asked && !wanted) names.leave(entry);
     count(entry, wanted);
     const spot = wanted ? selection.spot(entry.path, entry.kind === "directory") : undefined;
     if (spot) {

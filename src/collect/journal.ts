@@ -10,9 +10,12 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
-import { IntegrityError } from "../errors.ts";
-import { type Exchange, exchanged, ifPresent, move, never, type Step, takeBack } from "./moves.ts";
-import { codeOf, setTimes } from "./place.ts";
+import { IntegrityError, StoreError } from "../errors.ts";
+import { isRaw } from "../raw_name.ts";
+import { type Disk, plainDisk } from "./disk.ts";
+import { exchanged, ifPresent, move, type Step, takeBack } from "./moves.ts";
+import { codeOf } from "./place.ts";
+import { quote } from "./select.ts";
 import { syncFolder, writeDurably } from "./staging.ts";
 
 const metaSchema = v.object({ mode: v.number(), uid: v.number(), gid: v.number(), mtimeMs: v.number() });
@@ -108,28 +111,28 @@ export function readJournal(staging: string): Journal | undefined {
 
 /**
  * Makes the moves of a journal that has begun, then sets the folders' metadata. Until {@linkcode markDone} all can be taken back. With
- * `exchange` there is no moment at which neither the old thing nor the new one stands in its place.
+ * the C library there is no moment at which neither the old thing nor the new one stands in its place.
  */
-export function perform(journal: Journal, step: Step = () => {}, exchange: Exchange = never): void {
+export function perform(journal: Journal, step: Step = () => {}, disk: Disk = plainDisk): void {
   for (const one of journal.moves) {
-    if (exchanged(one, step, exchange)) continue;
+    if (exchanged(one, step, disk)) continue;
     const { from, to, old, empty } = one;
     if (old !== undefined) {
       step(`aside ${to}`);
-      move(to, old);
+      move(disk, to, old);
     }
     if (from === undefined) continue;
     // A rename would silently replace what somebody else has put there since the plan was made.
-    if (!empty && fs.lstatSync(to, { throwIfNoEntry: false })) {
+    if (!empty && disk.look(to)) {
       throw Object.assign(new Error(`"${to}" appeared while the restore was under way`), { code: "EEXIST" });
     }
     step(`move ${to}`);
-    move(from, to, dirname(from));
+    move(disk, from, to, dirname(from));
   }
   for (const { folder, after } of journal.touches.toReversed()) {
     if (!after) continue;
     step(`touch ${folder}`);
-    setMeta(folder, after);
+    setMeta(disk, folder, after);
   }
   for (const folder of new Set(journal.moves.map(({ to }) => dirname(to)))) syncFolder(folder);
 }
@@ -148,26 +151,40 @@ export function isDone(staging: string): boolean {
 }
 
 /** Takes back what was moved, wherever it stopped, and makes the journal void. Safe to repeat. */
-export function rollBack(journal: Journal, step: Step = () => {}, exchange: Exchange = never): void {
+export function rollBack(journal: Journal, step: Step = () => {}, disk: Disk = plainDisk): void {
+  refuseRaw(journal, disk);
   fs.rmSync(join(journal.stagings[0]!, "done"), { force: true });
   for (const { folder, before, after } of journal.touches) {
     // A mode that forbids writing would stand in the way of moving things out again.
-    if (after) ifPresent(() => fs.chmodSync(folder, before.mode | 0o700));
+    if (after) ifPresent(() => disk.setMode(folder, before.mode | 0o700));
   }
-  for (const one of journal.moves.toReversed()) takeBack(one, step, exchange);
+  for (const one of journal.moves.toReversed()) takeBack(one, step, disk);
   for (const { folder, before } of journal.touches.toReversed()) {
     step(`untouch ${folder}`);
-    ifPresent(() => setMeta(folder, before));
+    ifPresent(() => setMeta(disk, folder, before));
   }
   step("void");
   fs.rmSync(join(journal.stagings[0]!, "journal"), { force: true });
   syncFolder(journal.stagings[0]!);
 }
 
-function setMeta(folder: string, meta: FolderMeta): void {
-  const now = fs.lstatSync(folder);
+function setMeta(disk: Disk, folder: string, meta: FolderMeta): void {
+  const now = disk.look(folder);
+  if (!now) throw Object.assign(new Error(`"${folder}" is gone`), { code: "ENOENT" });
   if (!now.isDirectory()) return;
-  if (now.uid !== meta.uid || now.gid !== meta.gid) fs.chownSync(folder, meta.uid, meta.gid);
-  fs.chmodSync(folder, meta.mode);
-  setTimes(folder, meta.mtimeMs);
+  if (now.uid !== meta.uid || now.gid !== meta.gid) disk.setOwner(folder, meta.uid, meta.gid);
+  disk.setMode(folder, meta.mode);
+  disk.setTimes(folder, meta.mtimeMs);
+}
+
+/** What cannot be looked at would count as moved. */
+function refuseRaw({ stagings, moves, touches }: Journal, disk: Disk): void {
+  if (disk.raw) return;
+  const paths = [...moves.map(({ to }) => to), ...touches.map(({ folder }) => folder)];
+  const raw = paths.find(isRaw);
+  if (raw === undefined) return;
+  throw new StoreError(
+    `Cannot roll back the restore in "${stagings[0]}": ${quote(raw)} has a name that is not UTF-8. ` +
+      "Run the command with --allow-ffi; nothing was touched",
+  );
 }

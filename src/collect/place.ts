@@ -9,8 +9,11 @@
 import * as fs from "node:fs";
 import { basename, dirname } from "node:path";
 import { IntegrityError, StoreError } from "../errors.ts";
+import { isRaw } from "../raw_name.ts";
 import type { Entry } from "../stage.ts";
 import { writeContent } from "./content.ts";
+import { aliasesIn } from "./aliases.ts";
+import type { Disk } from "./disk.ts";
 import type { Dresser } from "./dress.ts";
 import { ownerOf, type Owners } from "./owner.ts";
 import { parentOf, quote } from "./select.ts";
@@ -23,8 +26,8 @@ type Meta = Pick<
 
 /** A tree under construction. */
 export interface Tree {
-  /** The folder, or for a root that is a file, the file. */
-  readonly root: string;
+  /** Where a path stands until `finish`. */
+  readonly at: (path: string) => string;
   /** Makes the directory and those above it; the metadata is set by `finish`. */
   readonly directory: (path: string, meta: Meta | undefined, asked: boolean) => void;
   /** Makes a file of `entry.bytes` bytes; a stream is read to its end. `tick` is awaited between chunks. */
@@ -50,10 +53,12 @@ const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0 } = fs.constants;
 const FILE_FLAGS = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
 
 /** Opens a tree at `root`, which must not exist; its parent must be private (mode 0700). `umask` is the process's. */
-export function tree(root: string, umask: number, owners: Owners | undefined, on: Dresser): Tree {
+export function tree(root: string, umask: number, owners: Owners | undefined, on: Dresser, disk: Disk): Tree {
   const folders = new Map<string, Folder>();
   const links = new Map<string, Entry>();
-  const abs = (path: string): string => path === "" ? root : `${root}/${path}`;
+  const aliases = aliasesIn(root);
+  const abs = (path: string): string =>
+    path === "" ? root : isRaw(path) ? aliases.at(path) : `${root}/${path}`;
 
   function ensure(path: string, child: string, self = false): void {
     if (folders.has(path)) return;
@@ -112,7 +117,7 @@ export function tree(root: string, umask: number, owners: Owners | undefined, on
     above(path, entry);
     const link = source.pending(from);
     if (link) return void links.set(path, { ...link, path: entry.path });
-    const target = from === "" ? source.root : `${source.root}/${from}`;
+    const target = source.at(from);
     if (!fs.lstatSync(target, { throwIfNoEntry: false })?.isFile()) {
       throw new IntegrityError(
         `Cannot restore the hard link ${quote(entry.path)}: ${
@@ -129,7 +134,7 @@ export function tree(root: string, umask: number, owners: Owners | undefined, on
   }
 
   return {
-    root,
+    at: abs,
     file,
     hardlink,
     directory: (path, meta, asked) => {
@@ -154,16 +159,25 @@ export function tree(root: string, umask: number, owners: Owners | undefined, on
     pending: (path) => links.get(path),
     asked: (path) => folders.get(path)?.asked ?? false,
     finish: () => {
-      for (const [path, entry] of links) makeLink(abs(path), entry, owners, on);
+      for (const [path, entry] of links) makeLink(abs(path), entry, owners, on, disk);
       const paths = [...folders.keys()].sort((a, b) => depth(b) - depth(a));
-      for (const path of paths) settle(abs(path), folders.get(path)!.meta, owners, on);
+      for (const path of paths) {
+        aliases.name(path, disk);
+        settle(abs(path), folders.get(path)!.meta, owners, on);
+      }
     },
   };
 }
 
-function makeLink(path: string, entry: Entry, owners: Owners | undefined, { times }: Dresser): void {
+function makeLink(
+  path: string,
+  entry: Entry,
+  owners: Owners | undefined,
+  { times }: Dresser,
+  disk: Disk,
+): void {
   try {
-    fs.symlinkSync(entry.target!, path);
+    disk.symlink(entry.target!, path);
   } catch (cause) {
     if (codeOf(cause) === "EEXIST") throw twice(entry.path, cause, path);
     throw fault(entry.path, cause);

@@ -7,6 +7,7 @@ import { lstatSync } from "node:fs";
 import { dirname, isAbsolute, join, normalize, sep } from "node:path";
 import { messageOf } from "../errors.ts";
 import type { Log, State } from "../stage.ts";
+import { openDisk } from "./disk.ts";
 import { isDone, type Journal, readJournal, rollBack } from "./journal.ts";
 import type { Step } from "./moves.ts";
 import { registered } from "./registry.ts";
@@ -91,7 +92,10 @@ function end(staging: Staging, known: boolean, step: Step): Outcome {
   }
   if (!known && !confined(staging, journal)) return "unknown";
   const done = isDone(path);
-  if (!done) rollBack(journal, step);
+  if (!done) {
+    using disk = openDisk();
+    rollBack(journal, step, disk);
+  }
   for (const follower of journal.stagings.slice(1)) {
     const claimed = claimLeftover(follower);
     if (claimed && claimed !== "alive") removeStaging(claimed, !done);

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Entry, IndexEntry, RestoreAction, Want } from "../stage.ts";
+import type { Disk } from "./disk.ts";
 import { type Place, prober, type Selection, type Spot } from "./select.ts";
 import type { Staging } from "./staging.ts";
 import type { Plan } from "./swap.ts";
@@ -26,8 +26,8 @@ export interface Preview {
 }
 
 /** Opens a preview of a selection. */
-export function preview(selection: Selection, want: Want): Preview {
-  const probers = selection.places.map(({ target }) => prober(target));
+export function preview(selection: Selection, want: Want, disk: Disk): Preview {
+  const probers = selection.places.map(({ target }) => prober(target, disk));
   const first: string[] = [];
   let count = 0;
   let last: string | undefined;
@@ -56,6 +56,7 @@ export function reportPlan(
   staging: Staging,
   place: Place,
   report: NonNullable<Want["report"]>,
+  disk: Disk,
 ): void {
   const top = join(staging.path, "new");
   function tell(path: string, action: RestoreAction): void {
@@ -68,8 +69,8 @@ export function reportPlan(
   function walk(root: string, path: string, action: RestoreAction, children: RestoreAction): void {
     tell(path, action);
     const at = path === "" ? root : join(root, path);
-    if (!lstatSync(at).isDirectory()) return;
-    for (const name of readdirSync(at).sort()) {
+    if (!disk.look(at)?.isDirectory()) return;
+    for (const name of disk.names(at).sort()) {
       walk(root, path === "" ? name : `${path}/${name}`, children, children);
     }
   }

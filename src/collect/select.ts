@@ -7,8 +7,9 @@ import { lstatSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import picomatch from "picomatch";
 import { ConfigError, ExistsError, IntegrityError, messageOf, NotFoundError, StoreError } from "../errors.ts";
-import { shownRaw } from "../raw_name.ts";
+import { rawOf, shownRaw } from "../raw_name.ts";
 import type { Entry, IndexEntry, Limits, Want } from "../stage.ts";
+import type { Disk } from "./disk.ts";
 
 /** Where a collected root lies in the archive (`path`) and where it came from (`source`, absolute). */
 type Root = Readonly<Record<"path" | "source", string>>;
@@ -170,7 +171,9 @@ function strip(path: string, count: number): string | undefined {
 }
 
 function globs(only: readonly string[]): Pick<Selection, "wanted" | "unmatched"> {
-  const tests = only.map(compiled);
+  // What is shown of a name that is not UTF-8 finds it.
+  const asked = only.map(rawOf);
+  const tests = asked.map(compiled);
   const hit = only.map(() => false);
   let folder = "";
   let inside = false;
@@ -178,7 +181,7 @@ function globs(only: readonly string[]): Pick<Selection, "wanted" | "unmatched">
     let any = false;
     tests.forEach((test, i) => {
       // A plain name with glob characters in it still means itself.
-      if (path === only[i] || test(path)) any = hit[i] = true;
+      if (path === asked[i] || test(path)) any = hit[i] = true;
     });
     return any;
   }
@@ -299,10 +302,11 @@ export type Standing = "absent" | "folder" | "conflict";
  */
 export function prober(
   target: string,
+  disk: Disk,
 ): (path: string, directory: boolean) => { standing: Standing; at: string } {
   const known = new Map<string, { standing: Standing; at: string }>();
   function look(path: string): { standing: Standing; at: string } {
-    const stat = lstatSync(path === "" ? target : join(target, path), { throwIfNoEntry: false });
+    const stat = disk.look(path === "" ? target : join(target, path));
     if (!stat) return { standing: "absent", at: path };
     return { standing: stat.isDirectory() ? "folder" : "conflict", at: path };
   }

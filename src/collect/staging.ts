@@ -245,7 +245,8 @@ export function removeTree(path: string): void {
 }
 
 function unlockFolders(path: string): void {
-  if (!fs.lstatSync(path).isDirectory()) return;
+  // Not there: its name is not UTF-8, and is shown as another.
+  if (!fs.lstatSync(path, { throwIfNoEntry: false })?.isDirectory()) return;
   fs.chmodSync(path, 0o700);
   for (const item of fs.readdirSync(path, { withFileTypes: true })) {
     if (item.isDirectory()) unlockFolders(join(path, item.name));

@@ -7,6 +7,7 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import { StoreError } from "../errors.ts";
+import { isRaw } from "../raw_name.ts";
 import type { Conflict } from "../stage.ts";
 import {
   beginJournal,
@@ -17,7 +18,8 @@ import {
   perform,
   type Touch,
 } from "./journal.ts";
-import type { Exchange, Step } from "./moves.ts";
+import { type Disk, type Look, plainDisk } from "./disk.ts";
+import type { Step } from "./moves.ts";
 import { codeOf } from "./place.ts";
 import { isStaging, quote } from "./select.ts";
 import type { Mounts, Staging } from "./staging.ts";
@@ -46,6 +48,8 @@ export interface PlanOptions {
   readonly owners: boolean;
   /** Whether a folder takes the place of the one that stands there as a whole, with all that is in it, instead of being merged. */
   readonly replace?: boolean | undefined;
+  /** Default: without the C library. */
+  readonly disk?: Disk | undefined;
 }
 
 /** A file system's own folder at its root, which fsck(8) needs. */
@@ -54,6 +58,7 @@ const FILE_SYSTEM_OWN = "lost+found";
 /** Compares `staging`/new with its target. */
 export function planSwap(staging: Staging, options: PlanOptions): Plan {
   const { target } = staging.owner;
+  const { disk = plainDisk } = options;
   const top = join(staging.path, "new");
   const plan: Plan = { moves: [], touches: [], conflicts: [], skipped: [] };
   let aside = 0;
@@ -61,17 +66,17 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
   function visit(path: string): void {
     const from = path === "" ? top : `${top}/${path}`;
     const to = path === "" ? target : join(target, path);
-    const here = fs.lstatSync(to, { throwIfNoEntry: false });
+    const here = disk.look(to);
     if (!here) return void plan.moves.push({ from, to });
-    const staged = fs.lstatSync(from);
+    const staged = disk.look(from)!;
     if (here.isDirectory() && staged.isDirectory()) return merge(path, from, to, here, staged);
     if (options.conflict === "error") return void plan.conflicts.push(path);
     if (options.conflict === "skip") return void plan.skipped.push(path);
-    if (here.isDirectory()) refuseMounts(to, here.dev, options.mounts);
+    if (here.isDirectory()) refuseMounts(disk, to, here.dev, options.mounts);
     plan.moves.push(replacing(from, to, staged, here));
   }
 
-  function replacing(from: string, to: string, staged: fs.Stats, here: fs.Stats): Move {
+  function replacing(from: string, to: string, staged: Look, here: Look): Move {
     return {
       from,
       to,
@@ -80,9 +85,9 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
     };
   }
 
-  function merge(path: string, from: string, to: string, here: fs.Stats, staged: fs.Stats): void {
+  function merge(path: string, from: string, to: string, here: Look, staged: Look): void {
     if (path === "" && options.replace && !holdsStaging(staging, to)) {
-      refuseMounts(to, here.dev, options.mounts);
+      refuseMounts(disk, to, here.dev, options.mounts);
       return void plan.moves.push(replacing(from, to, staged, here));
     }
     const before = metaOf(here);
@@ -94,7 +99,7 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
       plan.touches.push({ folder: to, before });
       return;
     }
-    const items = fs.readdirSync(from).sort();
+    const items = disk.names(from).sort();
     if (items.length > 0 && here.dev !== staged.dev || (path !== "" && isMount(to, options.mounts))) {
       throw new StoreError(
         `Cannot restore into ${quote(to)}: it is another file system than ${
@@ -113,7 +118,7 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
 
   /** Of a folder that has to stay, such as a mount point: everything in it goes, and what is staged comes. */
   function replaceChildren(folder: string, dev: number, items: readonly string[]): void {
-    const here = fs.readdirSync(folder).filter((name) => !isStaging(name) && name !== FILE_SYSTEM_OWN);
+    const here = disk.names(folder).filter((name) => !isStaging(name) && name !== FILE_SYSTEM_OWN);
     for (const name of new Set([...here, ...items])) {
       const to = join(folder, name);
       const from = items.includes(name) ? join(top, name) : undefined;
@@ -121,12 +126,12 @@ export function planSwap(staging: Staging, options: PlanOptions): Plan {
         plan.moves.push({ from, to });
         continue;
       }
-      const standing = fs.lstatSync(to);
-      if (standing.isDirectory()) refuseMounts(to, dev, options.mounts);
+      const standing = disk.look(to)!;
+      if (standing.isDirectory()) refuseMounts(disk, to, dev, options.mounts);
       plan.moves.push(
         from === undefined
           ? { to, old: join(staging.path, "old", String(aside++)) }
-          : replacing(from, to, fs.lstatSync(from), standing),
+          : replacing(from, to, disk.look(from)!, standing),
       );
     }
   }
@@ -143,6 +148,7 @@ const O_TMPFILE = 0o20200000;
 function refuseClosed(moves: readonly Move[]): void {
   if (Deno.build.os !== "linux") return;
   for (const folder of new Set(moves.filter(({ empty }) => !empty).map(({ to }) => dirname(to)))) {
+    if (isRaw(folder)) continue;
     try {
       fs.closeSync(fs.openSync(folder, O_TMPFILE | fs.constants.O_WRONLY, 0o600));
     } catch (cause) {
@@ -158,7 +164,7 @@ function refuseClosed(moves: readonly Move[]): void {
 }
 
 function isMount(path: string, mounts: Mounts): boolean {
-  return mounts.known && mounts.isMount(path);
+  return mounts.known && !isRaw(path) && mounts.isMount(path);
 }
 
 /** An empty folder that can be replaced as a whole: no mount point, and not the one the staging folder lies in. */
@@ -178,25 +184,28 @@ function dress(folder: string, meta: FolderMeta, owners: boolean): void {
 }
 
 /** Moving a folder aside and removing it must not reach into what is mounted in it. */
-function refuseMounts(path: string, dev: number, mounts: Mounts): void {
-  const point = mounts.below(path) ?? (mounts.isMount(path) && mounts.known ? path : foreign(path, dev));
+function refuseMounts(disk: Disk, path: string, dev: number, mounts: Mounts): void {
+  const point = mounts.below(path) ??
+    (isMount(path, mounts) ? path : foreign(disk, path, dev));
   if (point !== undefined) {
     throw new StoreError(`Cannot replace ${quote(path)}: ${quote(point)} is a mount point. Unmount it first`);
   }
 }
 
-function foreign(path: string, dev: number): string | undefined {
-  for (const item of fs.readdirSync(path, { withFileTypes: true })) {
-    if (!item.isDirectory()) continue;
-    const child = join(path, item.name);
-    if (fs.lstatSync(child).dev !== dev) return child;
-    const found = foreign(child, dev);
-    if (found !== undefined) return found;
+function foreign(disk: Disk, path: string, dev: number): string | undefined {
+  for (const name of disk.folders(path)) {
+    const child = join(path, name);
+    const found = disk.look(child);
+    // Gone, or a name that cannot be reached here.
+    if (!found) continue;
+    if (found.dev !== dev) return child;
+    const deeper = foreign(disk, child, dev);
+    if (deeper !== undefined) return deeper;
   }
   return undefined;
 }
 
-function metaOf(stat: fs.Stats): FolderMeta {
+function metaOf(stat: Look): FolderMeta {
   return { mode: stat.mode & 0o7777, uid: stat.uid, gid: stat.gid, mtimeMs: stat.mtimeMs };
 }
 
@@ -205,9 +214,9 @@ export function commit(
   stagings: readonly Staging[],
   plans: readonly Plan[],
   step?: Step,
-  exchange?: Exchange,
+  disk?: Disk,
 ): void {
-  markDone(swapIn(stagings, plans, step, exchange), step);
+  markDone(swapIn(stagings, plans, step, disk), step);
 }
 
 /** Makes the moves of all places under one journal, which can take them back until it is marked as done. */
@@ -215,7 +224,7 @@ export function swapIn(
   stagings: readonly Staging[],
   plans: readonly Plan[],
   step?: Step,
-  exchange?: Exchange,
+  disk?: Disk,
 ): Journal {
   const journal: Journal = {
     stagings: stagings.map(({ path }) => path),
@@ -223,6 +232,6 @@ export function swapIn(
     touches: plans.flatMap(({ touches }) => touches),
   };
   beginJournal(journal.stagings[0]!, journal);
-  perform(journal, step, exchange);
+  perform(journal, step, disk);
   return journal;
 }

@@ -3,14 +3,19 @@
  *
  * @module
  */
-import * as fs from "node:fs";
 import { join } from "node:path";
+import { isRaw } from "../raw_name.ts";
+import type { Disk } from "./disk.ts";
 
 /** Waits until the disk has the content of these trees, 64 files at a time. */
-export async function syncTrees(paths: readonly string[]): Promise<void> {
+export async function syncTrees(paths: readonly string[], disk: Disk): Promise<void> {
   const running = new Set<Promise<void>>();
   const failures: unknown[] = [];
-  for (const path of walkFiles(paths)) {
+  for (const path of walkFiles(paths, disk)) {
+    if (isRaw(path)) {
+      disk.writer?.sync(path);
+      continue;
+    }
     if (running.size >= 64) await Promise.race(running);
     const job: Promise<void> = syncFile(path)
       .catch((error) => void failures.push(error))
@@ -31,10 +36,10 @@ async function syncFile(path: string): Promise<void> {
   }
 }
 
-function* walkFiles(paths: readonly string[]): Generator<string> {
+function* walkFiles(paths: readonly string[], disk: Disk): Generator<string> {
   for (const path of paths) {
-    const stat = fs.lstatSync(path);
-    if (stat.isFile()) yield path;
-    else if (stat.isDirectory()) yield* walkFiles(fs.readdirSync(path).map((name) => join(path, name)));
+    const stat = disk.look(path);
+    if (stat?.isFile()) yield path;
+    else if (stat?.isDirectory()) yield* walkFiles(disk.names(path).map((name) => join(path, name)), disk);
   }
 }

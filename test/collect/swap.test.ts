@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { readJournal, rollBack } from "../../src/collect/journal.ts";
 import { recover } from "../../src/collect/recover.ts";
 import { register } from "../../src/collect/registry.ts";
-import { openWriter } from "../../src/libc/write.ts";
+import { openDisk } from "../../src/collect/disk.ts";
 import { readMounts, removeStaging, stage, type Staging } from "../../src/collect/staging.ts";
 import { commit, type Plan, planSwap } from "../../src/collect/swap.ts";
 import type { Context } from "../../src/stage.ts";
@@ -125,18 +125,18 @@ const scenes: Record<string, readonly Old[]> = {
 };
 
 /** Without the C library, and with it. */
-const ways = { "": undefined, ", by exchanges": openWriter } as const;
+const ways = { "": undefined, ", by exchanges": openDisk } as const;
 
 for (const [name, olds, how, open] of scenesBothWays()) {
   Deno.test(`swap of ${name} is taken back after death at any step${how}`, async () => {
-    using writer = open?.();
+    using disk = open?.();
     let after = "";
     let finished = false;
     for (let n = 0; !finished; n += olds.length > 2 ? 4 : 1) {
       using tmp = scratch();
       const { context, targets, stagings, plans } = await scene(tmp.path, olds);
       const before = looks(targets);
-      finished = !dies(() => commit(stagings, plans, dyingAt(n), writer?.exchange));
+      finished = !dies(() => commit(stagings, plans, dyingAt(n), disk));
       for (const staging of stagings) staging.release();
       const found = await recover(context);
       if (finished) {
@@ -155,7 +155,7 @@ for (const [name, olds, how, open] of scenesBothWays()) {
   });
 }
 
-function* scenesBothWays(): Generator<[string, readonly Old[], string, typeof openWriter | undefined]> {
+function* scenesBothWays(): Generator<[string, readonly Old[], string, typeof openDisk | undefined]> {
   for (const [name, olds] of Object.entries(scenes)) {
     for (const [how, open] of Object.entries(ways)) {
       if (open === undefined || olds.includes(OLD) && olds.length < 3) yield [name, olds, how, open];
@@ -165,8 +165,8 @@ function* scenesBothWays(): Generator<[string, readonly Old[], string, typeof op
 
 Deno.test("swap by exchanges: at every step each thing that is replaced stands in its place, the old one or the new", async () => {
   using tmp = scratch();
-  using writer = openWriter();
-  assert.ok(writer, "the C library cannot be opened");
+  using disk = openDisk();
+  assert.ok(disk.raw, "the C library cannot be opened");
   const { targets, stagings, plans } = await scene(tmp.path, [OLD]);
   const replaced = plans.flatMap(({ moves }) =>
     moves.flatMap(({ to, old }) => old === undefined ? [] : [to])
@@ -184,15 +184,18 @@ Deno.test("swap by exchanges: at every step each thing that is replaced stands i
     }
   };
   let exchanges = 0;
-  const exchange = (one: string, other: string): boolean => {
-    exchanges++;
-    return writer.exchange(one, other);
+  const counting = {
+    ...disk,
+    exchange: (one: string, other: string): boolean => {
+      exchanges++;
+      return disk.exchange(one, other);
+    },
   };
-  commit(stagings, plans, present, exchange);
+  commit(stagings, plans, present, counting);
   assert.equal(exchanges, replaced.length);
   assert.equal(fs.readFileSync(join(targets[0]!, "folder"), "utf8"), "now a file");
   // And back: a look between any two steps finds them all as well.
-  rollBack(readJournal(stagings[0]!.path)!, present, writer.exchange);
+  rollBack(readJournal(stagings[0]!.path)!, present, disk);
   assert.equal(fs.readFileSync(join(targets[0]!, "folder", "x"), "utf8"), "old x");
   assert.equal(exchanges, replaced.length);
   for (const staging of stagings) removeStaging(staging, true);
@@ -201,7 +204,7 @@ Deno.test("swap by exchanges: at every step each thing that is replaced stands i
 Deno.test("an exchange that died is taken back by who cannot exchange, and never by guess", async () => {
   for (const foreign of [false, true]) {
     using tmp = scratch();
-    using writer = openWriter();
+    using disk = openDisk();
     const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
     const before = looks(targets);
     let dead = false;
@@ -209,7 +212,7 @@ Deno.test("an exchange that died is taken back by who cannot exchange, and never
       if (what.startsWith("aside")) dead = true;
       if (dead) throw new Death(what);
     };
-    assert.ok(dies(() => commit(stagings, plans, dying, writer!.exchange)));
+    assert.ok(dies(() => commit(stagings, plans, dying, disk)));
     const one = plans[0]!.moves.find(({ inodes }) => inodes)!;
     stagings[0]!.release();
     if (foreign) {
@@ -225,17 +228,17 @@ Deno.test("an exchange that died is taken back by who cannot exchange, and never
 });
 
 Deno.test("swap is taken back although taking back dies at any step as well", async () => {
-  using writer = openWriter();
+  using disk = openDisk();
   const all = { "a merge": [OLD], "an empty target": [{}], "a merge by exchanges": [OLD] } as typeof scenes;
   for (const [name, olds] of Object.entries(all)) {
-    const exchange = name.endsWith("exchanges") ? writer?.exchange : undefined;
-    for (let n = exchange ? 2 : 1; n < 40; n += exchange ? 6 : 2) {
+    const how = name.endsWith("exchanges") ? disk : undefined;
+    for (let n = how ? 2 : 1; n < 40; n += how ? 6 : 2) {
       let whole = false;
       for (let m = 0; !whole; m += 3) {
         using tmp = scratch();
         const { context, targets, stagings, plans } = await scene(tmp.path, olds);
         const before = looks(targets);
-        const died = dies(() => commit(stagings, plans, dyingAt(n), exchange));
+        const died = dies(() => commit(stagings, plans, dyingAt(n), how));
         for (const staging of stagings) staging.release();
         if (!died) break;
         for (let again = 0; again < 2; again++) {
@@ -425,13 +428,13 @@ Deno.test("recover() leaves alone what another user, or an open folder, puts bes
 
 for (const [how, open] of Object.entries(ways)) {
   Deno.test(`rollBack() of a swap that had ended is taken back to the end, wherever it dies${how}`, async () => {
-    using writer = open?.();
+    using disk = open?.();
     for (let n = 0, whole = false; !whole; n += 2) {
       using tmp = scratch();
       const { context, targets, stagings, plans } = await scene(tmp.path, [OLD]);
       const before = looks(targets);
       commit(stagings, plans);
-      whole = !dies(() => rollBack(readJournal(stagings[0]!.path)!, dyingAt(n), writer?.exchange));
+      whole = !dies(() => rollBack(readJournal(stagings[0]!.path)!, dyingAt(n), disk));
       stagings[0]!.release();
       await recover(context);
       assert.equal(looks(targets), before, `died at ${n}`);
