@@ -24,17 +24,19 @@ export function isIncrement({ contents, sources }: BackupReceipt): boolean {
     sources.some(({ tool, facts }) => tool === "files" && facts.incremental === true);
 }
 
-/** How many entries and bytes a backup comes to when it is restored with what it builds on. */
+/** How many entries and bytes a backup comes to at most when it is restored with what it builds on. */
 export function boundsOf(
   { contents, sources }: BackupReceipt,
 ): { readonly entries: number; readonly bytes: number } {
-  let { entries, bytes } = contents;
-  for (const { facts } of sources) {
-    const { tree } = facts as { tree?: { entries?: unknown; bytes?: unknown } };
-    if (Number.isSafeInteger(tree?.entries)) entries = Math.max(entries, tree!.entries as number);
-    if (Number.isSafeInteger(tree?.bytes)) bytes = Math.max(bytes, tree!.bytes as number);
-  }
-  return { entries, bytes };
+  // Of several sources some may be stored whole beside the trees that are not.
+  const beside = sources.length > 1 && contents.base !== null;
+  const most = (what: "entries" | "bytes"): number => {
+    const trees = sources.map(({ facts }) => (facts as { tree?: Record<string, unknown> }).tree?.[what])
+      .filter((size) => Number.isSafeInteger(size)) as number[];
+    const sum = trees.reduce((sum, size) => sum + size, beside ? contents[what] : 0);
+    return Math.max(contents[what], sum);
+  };
+  return { entries: most("entries"), bytes: most("bytes") };
 }
 
 /** What one increment says is gone. Reads to the end of what it reads: then it is verified. */

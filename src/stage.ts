@@ -478,6 +478,8 @@ export interface Context {
   readonly shelf?: Shelf | undefined;
   /** Forward: whether an incremental collector compares contents though all else is as it was. Absent: as its options say. */
   readonly rehash?: boolean | undefined;
+  /** Forward: which member of which group a collector is; tells apart what it keeps on the host. Absent: it stands alone. */
+  readonly within?: string | undefined;
   /** Forward: who can read a backup made now; none where it is not encrypted. Absent: not known. */
   readonly recipients?: (() => Promise<readonly string[]>) | undefined;
   /** Reports. */

@@ -14,7 +14,7 @@ import { openReading, type Reading } from "../libc/read.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import type { Root } from "./extract.ts";
 import { globs } from "./ignore.ts";
-import { alone, type Notes, notesOf, plain, type PlainStage, rootsIn, weigh, write } from "./plain.ts";
+import { chained, type Notes, notesOf, plain, type PlainStage, rootsIn, weigh, write } from "./plain.ts";
 import { nameRoots, realRoot, rootError } from "./roots.ts";
 import type { Found, Seen, WarningKind } from "./found.ts";
 import type { Session, SinceSettings } from "./since/session.ts";
@@ -115,8 +115,7 @@ export function files(
     undo: (stored, context) => write(stored, context, rootsOf(notesOf(stored))),
     [plain]: () => rootsOf,
     [weigh]: (context) => weighAll(named, settings, context),
-    [alone]: settings.since &&
-      "it stores only what has changed (since). Leave since out, or give it a plan of its own",
+    [chained]: settings.since,
   };
   return stage;
 }

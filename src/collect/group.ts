@@ -4,12 +4,14 @@
  * @module
  */
 import { join } from "node:path";
+import { GONE } from "../layers.ts";
 import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
-import { compareNames } from "./folder.ts";
 import { type Member, restoreApart, sharedProgress } from "./lanes.ts";
+import { checkMembers, rulesOf } from "./members.ts";
 import {
-  aloneOf,
   below,
+  chained,
+  chainedOf,
   memberNotes,
   notesOf,
   plain,
@@ -30,7 +32,11 @@ import {
  *
  * A drill runs those of its members.
  *
- * Throws TypeError for no members, a name that is not a plain file name, or databases of which only what has changed is stored.
+ * Members with `since` are compared each with a copy of its own. Then the backup is an increment if one of them goes on from the newest
+ * backup: the others are stored whole in it, and what they were before is gone. Another set of members makes a full backup.
+ *
+ * Throws TypeError for no members, a name that is not a plain file name, members with `since` that end a chain by different rules, or
+ * databases of which only what has changed is stored.
  *
  * @example
  * ```ts ignore
@@ -60,25 +66,9 @@ export function group(members: Readonly<Record<string, Stage<void, Files>>>): St
       for (const { stage } of list) bytes += await weightOf(stage, context);
       return bytes;
     },
+    [chained]: rulesOf(list),
   };
   return stage;
-}
-
-function checkMembers(members: Readonly<Record<string, Stage<void, Files>>>): readonly Member[] {
-  const list = Object.entries(members).map(([name, stage]) => ({ name, stage }));
-  if (list.length === 0) throw new TypeError("Cannot make a group: it has no members");
-  for (const { name } of list) {
-    if (name === "" || name === "." || name === ".." || /[/\0]/.test(name) || !name.isWellFormed()) {
-      throw new TypeError(
-        `Cannot make a group: ${JSON.stringify(name)} is not a folder name. Use one name without slashes`,
-      );
-    }
-  }
-  for (const { name, stage } of list) {
-    const why = aloneOf(stage);
-    if (why !== undefined) throw new TypeError(`Cannot make "${name}" part of a group: ${why}`);
-  }
-  return list.sort((a, b) => compareNames(a.name, b.name));
 }
 
 /** The members' own proofs, one after the other; their names stay out of the receipt. */
@@ -96,18 +86,20 @@ async function drill(
 
 async function collect(list: readonly Member[], context: Context): Promise<Files> {
   const progress = sharedProgress(context.progress);
+  const since = list.filter(({ stage }) => chainedOf(stage)).map(({ name }) => name);
   const built: (readonly [name: string, files: Files])[] = [];
   for (const { name, stage } of list) {
     const log = {
       info: (message: string): void => context.log.info(`${name}: ${message}`),
       warn: (kind: string, message: string): void => context.log.warn(kind, `${name}: ${message}`),
     };
-    built.push([name, await stage.run(undefined, { ...context, log, progress: progress() })]);
+    const within = JSON.stringify([context.within ?? null, list.map(({ name }) => name), name]);
+    built.push([name, await stage.run(undefined, { ...context, log, within, progress: progress() })]);
   }
   return {
     kind: "files",
     ordered: built.every(([, files]) => files.ordered === true),
-    entries: () => entriesOf(built, context),
+    entries: () => since.length > 0 ? sinceEntries(built, since, context) : entriesOf(built, context),
     facts: (): FactSheet => {
       const sheets = built.map(([, files]) => files.facts());
       const base = sheets.find(({ base }) => base !== undefined)?.base;
@@ -127,6 +119,31 @@ function metadataOf(sheets: readonly FactSheet[]): Pick<FactSheet, "metadata"> {
   const said = sheets.map(({ metadata }) => metadata).filter((one) => one !== undefined);
   if (said.length === 0) return {};
   return { metadata: said.includes("basic") ? "basic" : "full" };
+}
+
+/** Also one list of what is gone, in place of the members' own. */
+async function* sinceEntries(
+  built: readonly (readonly [name: string, files: Files])[],
+  since: readonly string[],
+  context: Context,
+): AsyncGenerator<Entry, void, undefined> {
+  const { groupGone } = await import("./since/group.ts"); // most groups start without it
+  const gone = groupGone();
+  try {
+    for (const [name, files] of built) {
+      let whole = true;
+      for await (const entry of entriesOf([[name, files]], context)) {
+        if (since.includes(name) && entry.path === `${name}/${GONE}`) {
+          whole = false;
+          await gone.listed(name, entry);
+        } else yield entry;
+      }
+      if (whole) gone.whole(name);
+    }
+    yield* gone.end(built.flatMap(([, files]) => files.facts().base ?? []), context.now);
+  } finally {
+    gone.close();
+  }
 }
 
 async function* entriesOf(

@@ -5,6 +5,7 @@
  */
 import type { Context, Files, Stage, Want } from "../stage.ts";
 import { extract, type Root } from "./extract.ts";
+import type { FullRules } from "./since/choose.ts";
 
 /** What a collector recorded in the sealed index. */
 export type Notes = Readonly<Record<string, unknown>>;
@@ -21,6 +22,9 @@ export const weigh: unique symbol = Symbol("weigh");
 /** Key of {@linkcode PlainStage}'s reason. */
 export const alone: unique symbol = Symbol("alone");
 
+/** Key of {@linkcode PlainStage}'s rules. */
+export const chained: unique symbol = Symbol("chained");
+
 /** A collector that can say that its undo, for this request, only writes files. */
 export interface PlainStage extends Stage<void, Files> {
   /** Undefined: the undo does something else. */
@@ -29,6 +33,13 @@ export interface PlainStage extends Stage<void, Files> {
   readonly [weigh]?: ((context: Context) => Promise<number>) | undefined;
   /** Why it cannot be one of several in a group; undefined: it can. */
   readonly [alone]?: string | undefined;
+  /** Stores only what of a tree has changed, and a list of what is gone, under these rules; undefined: always the whole. */
+  readonly [chained]?: FullRules | undefined;
+}
+
+/** The rules of a collector that stores only what of a tree has changed. */
+export function chainedOf(stage: Stage<void, Files>): FullRules | undefined {
+  return (stage as Partial<PlainStage>)[chained];
 }
 
 /** Why a collector cannot be one of several. */

@@ -6,7 +6,17 @@
 import { messageOf } from "../errors.ts";
 import type { Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import { underway } from "../underway.ts";
-import { alone, aloneOf, plain, type PlainStage, rootsOf, weigh, weightOf } from "./plain.ts";
+import {
+  alone,
+  aloneOf,
+  chained,
+  chainedOf,
+  plain,
+  type PlainStage,
+  rootsOf,
+  weigh,
+  weightOf,
+} from "./plain.ts";
 import { checkSpool, spooled } from "./spool.ts";
 import { stoppable } from "./stoppable.ts";
 import { keepAll, keptEntries } from "./stopped/keep.ts";
@@ -61,6 +71,7 @@ export function stopped(
     [plain]: (want) => want.inPlace ? undefined : rootsOf(collector, want),
     [weigh]: (context) => weightOf(collector, context),
     [alone]: aloneOf(collector),
+    [chained]: chainedOf(collector),
   };
   return stage;
 }

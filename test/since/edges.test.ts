@@ -333,7 +333,5 @@ Deno.test("options that make no sense are refused when the stage is made", () =>
   ) {
     assert.throws(() => collect.files("/tmp", options), /since|fullEvery|fullShare/);
   }
-  const since = collect.files("/tmp", { since: "latest" });
-  assert.throws(() => collect.group({ tmp: since }), /Cannot make "tmp" part of a group: .*\(since\)/);
   assert.throws(() => collect.files({ "~holdfast-gone": "/tmp" }, { since: "latest" }), /has that name/);
 });

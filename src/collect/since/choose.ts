@@ -30,12 +30,13 @@ export interface Choice {
   readonly lines: Generator<Line, void, undefined>;
 }
 
-/** What tells one plan's copies from another's: name, stores and roots. */
-export function planKey(roots: readonly Root[], { shelf }: Context): string {
+/** What tells one plan's copies from another's: name, stores and roots, and in a group who its members are. */
+export function planKey(roots: readonly Root[], { shelf, within }: Context): string {
   const parts = [
     shelf?.name,
     shelf?.stores.map(({ url }) => url),
     roots.map(({ path, source }) => [path, source]),
+    ...(within === undefined ? [] : [within]),
   ];
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32);
 }
