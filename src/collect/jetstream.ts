@@ -140,23 +140,30 @@ async function* read(
   tally: Tally,
 ): AsyncGenerator<Entry, void, undefined> {
   const { concurrency = 4, consumers = true, idleMs = 15_000 } = options;
+  const partial = context.partial ?? options.partial ?? false;
   const link = await connectTo(options);
   try {
     const memory = options.as === "messages" ? "messages" : options.memory;
-    const how = { ...options, memory, concurrency, consumers, idleMs };
-    for await (const snapshot of readStreams(link, how, context, signal, tally)) {
+    const how = { ...options, memory, concurrency, consumers, idleMs, flow: !partial };
+    const snapshots = readStreams(link, how, context, signal, tally);
+    /** One fails in the middle of its file: the others are read still, so that all that fail are known. */
+    const failed = async (error: unknown): Promise<unknown> => {
+      if (signal.aborted) return error;
       try {
-        yield* entriesOf(snapshot, "", NAME);
-      } finally {
-        snapshot.content.close();
+        for await (const other of snapshots) if ("window" in other) other.window.discard();
+        settle(tally, false, context);
+        return error;
+      } catch (cause) {
+        return cause;
       }
-    }
+    };
+    for await (const snapshot of snapshots) yield* entriesOf(snapshot, "", NAME, failed);
     if (tally.found === 0) {
       throw new Error(
         `Cannot back up JetStream at ${link.where}: the account has no stream to store. Check the account and the choice of streams`,
       );
     }
-    settle(tally, context.partial ?? options.partial ?? false, context);
+    settle(tally, partial, context);
   } finally {
     await link.close();
   }

@@ -2,7 +2,6 @@
 import { strict as assert } from "node:assert";
 import * as collect from "../../src/collect/mod.ts";
 import { frameCheck } from "../../src/collect/jetstream/frames.ts";
-import { maskedCrc } from "../../src/collect/jetstream/s2.ts";
 import type { Entry } from "../../src/stage.ts";
 import { run } from "../cli/support.ts";
 import { judged, noise, scratch, type Seen, testContext } from "../support.ts";
@@ -16,6 +15,7 @@ import {
   startServer,
   type TestServer,
 } from "./support.ts";
+import { END, ID, stored } from "./s2.ts";
 
 Deno.test("jetstream: wrong options fail when the stage is made", () => {
   const bad = [
@@ -88,18 +88,7 @@ async function brokenServer(
   return server;
 }
 
-const ID = new Uint8Array([0xff, 6, 0, 0, ...new TextEncoder().encode("S2sTwO")]);
-
-/** A stored S2 frame. */
-function stored(bytes: Uint8Array): Uint8Array {
-  const out = new Uint8Array(8 + bytes.length);
-  new DataView(out.buffer).setUint32(0, ((bytes.length + 4) << 8 | 1) >>> 0, true);
-  new DataView(out.buffer).setUint32(4, maskedCrc(bytes), true);
-  out.set(bytes, 8);
-  return out;
-}
-
-const WHOLE = new Uint8Array([...ID, ...stored(new Uint8Array(2048))]);
+const WHOLE = new Uint8Array([...ID, ...END]);
 
 function good({ nc }: TestServer, inbox: string): void {
   nc.publish(inbox, WHOLE);
@@ -146,18 +135,56 @@ for (const [what, snapshot, message] of cases) {
 }
 
 judged(
-  "jetstream: a status that is not success is a failure with the server's words",
+  "jetstream: a status that is not success is a failure with the server's words; without words the frames decide",
   ["nats-server"],
   async () => {
     const { headers } = await import("@nats-io/transport-node");
-    await using server = await brokenServer(({ nc }, inbox) => {
-      nc.publish(inbox, WHOLE);
-      nc.publish(inbox, new Uint8Array(), { headers: headers(408, "No Flow Response") });
-    });
+    const ending = (data: Uint8Array, code: number, why: string): Promise<TestServer> =>
+      brokenServer(({ nc }, inbox) => {
+        nc.publish(inbox, data);
+        nc.publish(inbox, new Uint8Array(), { headers: headers(code, why) });
+      });
+    await using server = await ending(WHOLE, 408, "No Flow Response");
     await assert.rejects(
       read({ servers: server.url, idleMs: 2000 }),
       /"BAD": the server gave up: 408 No Flow Response/,
     );
+    await using cut = await ending(WHOLE.subarray(0, 100), 500, " ");
+    await assert.rejects(read({ servers: cut.url, idleMs: 2000 }), /"BAD": it is cut/);
+    await using whole = await ending(WHOLE, 500, " ");
+    await read({ servers: whole.url, idleMs: 2000 });
+  },
+);
+
+judged(
+  "jetstream: a snapshot that fails while it is stored already: the others are read, nothing is stored",
+  ["nats-server"],
+  async () => {
+    await using server = await brokenServer(({ nc }, inbox) => {
+      nc.publish(inbox, ID);
+      for (let i = 0; i < 18; i++) nc.publish(inbox, stored(noise(512 * 1024)));
+    });
+    const entries: Entry[] = [];
+    const files = await collect.jetstream({ servers: server.url, idleMs: 300 }).run(undefined, testContext());
+    await assert.rejects(
+      async () => {
+        for await (const entry of files.entries()) {
+          entries.push(entry);
+          if (typeof entry.body === "function") { for await (const _ of entry.body()); }
+        }
+      },
+      /1 of 2 streams: "BAD": the server has been silent for.*Nothing was stored.*partial/,
+    );
+    assert.deepEqual(entries.map(({ path }) => path), ["BAD", "BAD/backup.json", "BAD/stream.tar.s2"]);
+
+    // Who asked for what can be had gets it: then each is waited for.
+    const seen: Seen = { warnings: [], infos: [] };
+    const { entries: partial } = await collected(
+      collect.jetstream({ servers: server.url, idleMs: 300, partial: true }),
+      testContext({ seen }),
+    );
+    assert.deepEqual(partial.map(({ path }) => path), ["GOOD", "GOOD/backup.json", "GOOD/stream.tar.s2"]);
+    assert.deepEqual(seen.warnings.map(({ kind }) => kind), ["stream"]);
   },
 );
 

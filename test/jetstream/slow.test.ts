@@ -73,7 +73,7 @@ function residentBytes(): number {
 
 /** Backs up A and BIG, and gives what a server that holds an older A makes of the restore. */
 async function broken(
-  extra: string,
+  jetstream: string,
   spoolDir: string | undefined,
   during: (server: TestServer, entry: string) => Promise<void> | void,
 ): Promise<{ error: Error; b: TestServer; before: unknown }> {
@@ -81,7 +81,7 @@ async function broken(
   await makeStream(a.nc, "A", 50);
   await makeBig(a, 24);
   const { entries } = await collected(collect.jetstream({ servers: a.url }));
-  const b = await startServer({ extra });
+  const b = await startServer({ jetstream });
   await makeStream(b.nc, "A", 9);
   const before = await contents(b.nc, "A");
   const context = testContext({ want: { inPlace: true, conflict: "overwrite" } });
@@ -99,7 +99,7 @@ judged(
     const { error, b, before } = await broken("", undefined, () => {});
     assert.equal(error.message, "it was restored");
     await b[Symbol.asyncDispose]();
-    const full = await broken("jetstream { max_file_store: 4MB }\n", undefined, () => {});
+    const full = await broken("max_file_store: 4MB", undefined, () => {});
     await using server = full.b;
     assert.match(
       full.error.message,

@@ -29,7 +29,8 @@ export async function startServer(
     dir?: string;
     program?: string;
     auth?: Partial<ConnectionOptions>;
-    jetstream?: boolean;
+    /** False for a server without; a text is more of its configuration. */
+    jetstream?: boolean | string;
     port?: number;
   } = {},
 ): Promise<TestServer> {
@@ -37,8 +38,10 @@ export async function startServer(
   const dir = options.dir ?? own!.path;
   mkdirSync(`${dir}/ports`, { recursive: true });
   for (const file of readdirSync(`${dir}/ports`)) Deno.removeSync(`${dir}/ports/${file}`);
+  const more = typeof options.jetstream === "string" ? options.jetstream : "";
   const config = `listen: "127.0.0.1:${options.port ?? -1}"\nports_file_dir: "${dir}/ports"\n` +
-    (options.jetstream === false ? "" : `jetstream { store_dir: "${dir}/data" }\n`) + (options.extra ?? "");
+    (options.jetstream === false ? "" : `jetstream { store_dir: "${dir}/data"\n${more} }\n`) +
+    (options.extra ?? "");
   writeFileSync(`${dir}/server.conf`, config);
   const child = new Deno.Command(options.program ?? "nats-server", {
     args: ["-c", `${dir}/server.conf`, "-l", `${dir}/server.log`],

@@ -9,28 +9,35 @@ import { join } from "node:path";
 import { label, toBytes, utf8 } from "../../bytes.ts";
 import type { Bytes, Entry } from "../../stage.ts";
 import { writeExact } from "../../nats/exact.ts";
+import { flowEntries } from "./flow.ts";
+import type { Flow } from "./begin.ts";
 import type { Snapshot } from "./snapshot.ts";
 
 /** The stream's configuration and state. */
 export const CONFIG_FILE = "backup.json";
 /** The stream's data. */
 export const DATA_FILE = "stream.tar.s2";
+/** The end of the stream's data, where it is longer than announced: `cat` puts the two together. */
+export const REST_FILE = "stream.tar.s2.rest";
 /** The stream's data as lines of JSON. */
 export const MESSAGES_FILE = "messages.ndjson";
 
-/** The entries of a snapshot below `folder`. */
-export function* entriesOf(
-  snapshot: Snapshot,
+/** The entries of a snapshot below `folder`. `failed` makes of an error in the middle of one the error to throw. */
+export async function* entriesOf(
+  snapshot: Snapshot | Flow,
   folder: string,
   name: string,
-): Generator<Entry, void, undefined> {
-  const { config, state, content, cutAt } = snapshot;
+  failed: (error: unknown) => Promise<unknown> = (error) => Promise.resolve(error),
+): AsyncGenerator<Entry, void, undefined> {
+  const { config, state, cutAt } = snapshot;
   const base = `${folder}${snapshot.name}`;
   const body = utf8(writeExact({ config, state }, 2));
   yield directoryEntry(base, cutAt);
   yield { ...fileEntry(`${base}/${CONFIG_FILE}`, cutAt), bytes: body.length, body };
+  if ("window" in snapshot) return yield* flowEntries(snapshot, base, name, failed);
+  const { content, format } = snapshot;
   const read = (): Bytes => label(name, content.read());
-  const file = snapshot.format === "messages" ? MESSAGES_FILE : DATA_FILE;
+  const file = format === "messages" ? MESSAGES_FILE : DATA_FILE;
   yield { ...fileEntry(`${base}/${file}`, cutAt), bytes: content.size(), body: read };
 }
 

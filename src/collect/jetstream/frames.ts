@@ -22,43 +22,64 @@ export interface SnapshotShape {
 export interface FrameCheck {
   /** Takes the next bytes; keeps no reference. Throws {@linkcode IntegrityError}. */
   readonly add: (chunk: Uint8Array) => void;
+  /** Where the last data frame so far begins, in bytes from the start. */
+  readonly lastStart: () => number;
+  /** Bytes that what has come so far unfolds to. */
+  readonly unpackedBytes: () => number;
   /** Says that nothing follows. Throws {@linkcode IntegrityError} unless the snapshot is whole. */
   readonly end: () => SnapshotShape;
 }
 
+/** How frames are followed. */
+export interface FrameOptions {
+  /** Unfolds every block and compares its checksum, instead of the first and the last two alone. */
+  readonly thorough?: boolean | undefined;
+  /** Is handed everything but padding, in order. */
+  readonly keep?: ((bytes: Uint8Array) => void) | undefined;
+}
+
 const COMPRESSED = 0x00;
 const STORED = 0x01;
+const PADDING = 0xfe;
 const STREAM_ID = 0xff;
 const HEADER = 4;
 const FRAME_LIMIT = 2 * BLOCK_LIMIT;
 const UNIT = 512;
 
-/** Follows the frames. `thorough` unfolds every block and compares its checksum, instead of the first and the last two alone. */
-export function frameCheck(thorough = false): FrameCheck {
+/** Follows the frames. */
+export function frameCheck({ thorough = false, keep }: FrameOptions = {}): FrameCheck {
   const header = new Uint8Array(HEADER);
   let headerFill = 0;
   let body: U8 | undefined;
+  let padding = 0;
   let fill = 0;
   let begun = false;
+  let offset = 0;
+  let lastStart = 0;
   let unpackedBytes = 0;
   let format: SnapshotShape["format"] = "tar";
   let first = true;
   let last: U8[] = [];
+  /** The buffer that is free: three take turns, two of them hold the last data frames. */
+  let spare = new Uint8Array(0);
   let walk: Walk | undefined;
 
-  function frame(type: number, content: U8): void {
+  function frame(tagged: U8): void {
+    const type = tagged[0]!;
     if (type === STREAM_ID) {
-      const id = new TextDecoder("latin1").decode(content);
+      const id = new TextDecoder("latin1").decode(tagged.subarray(1));
       if (id !== "S2sTwO" && id !== "sNaPpY") throw damaged("it does not start as S2");
       begun = true;
-    } else if (type === COMPRESSED || type === STORED) data(type, content);
+    } else if (type === COMPRESSED || type === STORED) data(tagged);
     else if (type < 0x80) throw damaged(`it holds a frame of the unknown type ${type}`);
   }
 
-  function data(type: number, content: U8): void {
+  function data(tagged: U8): void {
+    const content = tagged.subarray(1);
     if (content.length < HEADER) throw damaged("a frame is too short");
-    const tagged = concat([new Uint8Array([type]), content]);
-    unpackedBytes += type === STORED ? content.length - HEADER : unpackedLength(content.subarray(HEADER));
+    unpackedBytes += tagged[0] === STORED
+      ? content.length - HEADER
+      : unpackedLength(content.subarray(HEADER));
     if (thorough || first) {
       const bytes = unpackFrame(tagged);
       if (first && new TextDecoder("latin1").decode(bytes.subarray(0, MAGIC.length)) === MAGIC) {
@@ -68,36 +89,57 @@ export function frameCheck(thorough = false): FrameCheck {
       first = false;
       walk?.add(bytes);
     }
+    spare = last.length === 2 ? new Uint8Array(last[0]!.buffer) : new Uint8Array(0);
     last = [...last.slice(-1), tagged];
+  }
+
+  function begin(): void {
+    const type = header[0]!;
+    if (!begun && type !== STREAM_ID) throw damaged("it does not start as S2");
+    const length = header[1]! | header[2]! << 8 | header[3]! << 16;
+    if (type <= STORED) lastStart = offset - HEADER;
+    if (type === PADDING) return void (padding = length);
+    if (length > FRAME_LIMIT) throw damaged(`a frame of ${length} bytes`);
+    if (spare.length <= length) spare = new Uint8Array(length + (length >> 3) + 1);
+    body = spare.subarray(0, length + 1);
+    body[0] = type;
+    fill = 1;
+    keep?.(header.slice());
   }
 
   function add(chunk: Uint8Array): void {
     for (let at = 0; at < chunk.length;) {
-      if (!body) {
-        header[headerFill++] = chunk[at++]!;
-        if (headerFill < HEADER) continue;
-        if (!begun && header[0] !== STREAM_ID) throw damaged("it does not start as S2");
-        const length = header[1]! | header[2]! << 8 | header[3]! << 16;
-        if (length > FRAME_LIMIT) throw damaged(`a frame of ${length} bytes`);
-        body = new Uint8Array(length);
-        fill = 0;
-      }
-      const take = Math.min(body.length - fill, chunk.length - at);
-      body.set(chunk.subarray(at, at + take), fill);
+      const left = chunk.length - at;
+      let take = 1;
+      if (padding > 0) {
+        take = Math.min(padding, left);
+        padding -= take;
+      } else if (body) {
+        take = Math.min(body.length - fill, left);
+        const part = chunk.subarray(at, at + take);
+        body.set(part, fill);
+        keep?.(part);
+        fill += take;
+      } else header[headerFill++] = chunk[at]!;
       at += take;
-      fill += take;
-      if (fill < body.length) continue;
+      offset += take;
+      if (headerFill === HEADER) {
+        headerFill = 0;
+        begin();
+      }
+      if (!body || fill < body.length) continue;
       const whole = body;
       body = undefined;
-      headerFill = 0;
-      frame(header[0]!, whole);
+      frame(whole);
     }
   }
 
   return {
     add,
+    lastStart: () => lastStart,
+    unpackedBytes: () => unpackedBytes,
     end: () => {
-      if (body || headerFill > 0 || last.length === 0) throw cut();
+      if (body || headerFill > 0 || padding > 0 || last.length === 0) throw cut();
       const tail = concat(last.map(unpackFrame));
       if (format === "tar") checkTarEnd(tail, unpackedBytes);
       else if (!endsLikeArchive(tail)) throw cut();

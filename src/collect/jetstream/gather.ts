@@ -7,9 +7,9 @@ import { readAll, text } from "../../bytes.ts";
 import { IntegrityError, messageOf } from "../../errors.ts";
 import type { Context, Entry } from "../../stage.ts";
 import { type Spool, spool, SPOOL_MEMORY } from "../spool.ts";
-import { CONFIG_FILE, DATA_FILE, MESSAGES_FILE } from "./entries.ts";
+import { CONFIG_FILE, DATA_FILE, MESSAGES_FILE, REST_FILE } from "./entries.ts";
 import { type ExactObject, objectAt, parseExact, textAt } from "../../nats/exact.ts";
-import { frameCheck } from "./frames.ts";
+import { type FrameCheck, frameCheck } from "./frames.ts";
 import { checkMessages } from "./publish.ts";
 import { isStreamName } from "./streams.ts";
 
@@ -65,7 +65,11 @@ interface Parts {
   config?: string;
   content?: Spool;
   format?: Stored["format"];
-  damage?: Error | undefined;
+  /** What a snapshot's data has shown. */
+  frames?: FrameCheck | undefined;
+  /** What is wrong with the data: a foreign archive may hold an empty file for a stream that had failed, and say so later. */
+  damage?: unknown;
+  rest?: true;
 }
 
 const CONFIG_LIMIT = 64 * 1024 * 1024;
@@ -127,47 +131,40 @@ async function take(
   if (file === CONFIG_FILE && part.config === undefined) {
     part.config = await readText(entry);
   } else if ((file === DATA_FILE || file === MESSAGES_FILE) && part.content === undefined) {
+    const content = spool(`the data of "${stream}"`, spoolDir, SPOOL_MEMORY, SEALED_BESIDE);
+    part.content = content;
     part.format = file === DATA_FILE ? "snapshot" : "messages";
-    part.content = spool(`the data of "${stream}"`, spoolDir, SPOOL_MEMORY, SEALED_BESIDE);
-    part.damage = await fill(part.content, entry, part.format, context);
+    // Padding is of no use to the server.
+    if (file === DATA_FILE) part.frames = frameCheck({ thorough: true, keep: content.write });
+    await fill(part, entry, context);
+  } else if (file === REST_FILE && part.frames && !part.rest) {
+    part.rest = true;
+    await fill(part, entry, context);
   } else throw stranger(entry);
 }
 
-/** Gives what is wrong with the data: a foreign archive may hold an empty file for a stream that had failed, and say so later. */
-async function fill(
-  content: Spool,
-  entry: Entry,
-  format: Stored["format"],
-  context: Context,
-): Promise<Error | undefined> {
-  const frames = format === "snapshot" ? frameCheck(true) : undefined;
-  let damage: unknown;
-  const look = (what: () => void): void => {
-    try {
-      if (damage === undefined) what();
-    } catch (error) {
-      damage = error;
-    }
-  };
+async function fill(part: Parts, entry: Entry, context: Context): Promise<void> {
+  const { content, frames } = part;
   const add = (chunk: Uint8Array): void => {
-    content.write(chunk);
-    look(() => frames?.add(chunk));
+    if (!frames) return content!.write(chunk);
+    look(part, () => frames.add(chunk));
   };
-  if (entry.body instanceof Uint8Array) add(entry.body);
-  else {
-    for await (const chunk of entry.body?.() ?? []) {
-      context.signal.throwIfAborted();
-      add(chunk);
-    }
+  if (entry.body instanceof Uint8Array) return add(entry.body);
+  for await (const chunk of entry.body?.() ?? []) {
+    context.signal.throwIfAborted();
+    add(chunk);
   }
-  look(() => void frames?.end());
-  if (damage === undefined) return undefined;
-  return new IntegrityError(
-    `Cannot restore "${entry.path}": ${
-      messageOf(damage)
-    }. Restore another backup, or leave this stream out with --only`,
-    { cause: damage },
-  );
+}
+
+/** Notes the first damage; a spool that cannot be written to is none. */
+function look(part: Parts, what: () => void): void {
+  if (part.damage) return;
+  try {
+    what();
+  } catch (error) {
+    if (!(error instanceof IntegrityError)) throw error;
+    part.damage = error;
+  }
 }
 
 /** An entry's content as text. */
@@ -182,8 +179,17 @@ export async function readText(entry: Entry): Promise<string> {
   }
 }
 
-function whole(name: string, { config, content, format = "snapshot", damage }: Parts): Stored {
-  if (damage) throw damage;
+function whole(name: string, part: Parts): Stored {
+  const { config, content, format = "snapshot", frames } = part;
+  look(part, () => void frames?.end());
+  if (part.damage) {
+    throw new IntegrityError(
+      `Cannot restore "${name}/${DATA_FILE}": ${
+        messageOf(part.damage)
+      }. Restore another backup, or leave this stream out with --only`,
+      { cause: part.damage },
+    );
+  }
   if (config === undefined || content === undefined) {
     throw new IntegrityError(
       `Cannot restore the stream "${name}": the backup lacks its ${

@@ -18,6 +18,7 @@ import { integerAt } from "../../nats/exact.ts";
 import type { Link } from "../../nats/link.ts";
 import { copyMessages } from "./copy.ts";
 import type { MessageChoice } from "./message.ts";
+import { beginSnapshot, type Flow } from "./begin.ts";
 import { type Snapshot, type SnapshotOptions, takeSnapshot } from "./snapshot.ts";
 import { kindOfStream, listStreams, type StreamInfo } from "./streams.ts";
 
@@ -35,6 +36,8 @@ export interface ReadOptions extends StreamChoice {
   readonly consumers: boolean;
   /** Silence after which a server counts as gone. */
   readonly idleMs: number;
+  /** Whether a long snapshot is handed on while it still comes. One that fails then takes all with it. Default: false. */
+  readonly flow?: boolean | undefined;
   /** Where what does not fit into memory waits. */
   readonly spoolDir?: string | undefined;
 }
@@ -78,8 +81,8 @@ export function newTally(): Tally {
 }
 
 /**
- * Takes the snapshots. Each is handed on before the next is, and closed by whoever takes it. A stream that fails goes into the
- * tally, the others are read.
+ * Takes the snapshots. Each is handed on before the next is, and closed then. A stream that fails goes into the tally, the others
+ * are read.
  */
 export async function* readStreams(
   link: Link,
@@ -87,7 +90,7 @@ export async function* readStreams(
   context: Context,
   signal: AbortSignal,
   tally: Tally,
-): AsyncGenerator<Snapshot, void, undefined> {
+): AsyncGenerator<Snapshot | Flow, void, undefined> {
   const account = await listStreams(link);
   const { chosen, skipped } = chooseStreams(account.streams, options);
   const absent = chooseStreams(account.absent.map(({ name }) => ({ name, config: {}, state: {} })), options);
@@ -98,7 +101,7 @@ export async function* readStreams(
   }
   for (const { name, why } of tally.skipped) context.log.info(`Skipping the stream "${name}": ${why}`);
   let bytes = 0;
-  const take = (stream: StreamInfo, stop: AbortSignal): Promise<Snapshot> => {
+  const take = (stream: StreamInfo, stop: AbortSignal): Promise<Snapshot | Flow> => {
     let before = 0;
     const how: SnapshotOptions = {
       ...options,
@@ -111,18 +114,37 @@ export async function* readStreams(
     };
     return options.as === "messages" || isMemory(stream)
       ? copyMessages(link, stream, options.select ?? {}, how)
-      : takeSnapshot(link, stream.name, how);
+      : (options.flow ? beginSnapshot : takeSnapshot)(link, stream.name, how);
   };
   for (const phase of phases(chosen, options.order ?? {})) {
-    for await (const outcome of ahead(phase, options.concurrency, take, ({ content }) => content.close())) {
+    for await (const outcome of ahead(phase, options.concurrency, take, close)) {
       signal.throwIfAborted();
-      if ("error" in outcome) fail(tally, outcome.item.name, outcome.error, context);
-      else {
-        tally.cuts.push(cutOf(outcome.value));
-        yield outcome.value;
-      }
+      const { name } = outcome.item;
+      if ("error" in outcome) fail(tally, name, outcome.error, context);
+      else yield* handOn(outcome.value, (error) => fail(tally, name, error, context), tally.cuts);
     }
   }
+}
+
+/** Hands a snapshot on, and says what it was, or why it failed meanwhile. */
+async function* handOn(
+  taken: Snapshot | Flow,
+  failed: (error: Error) => void,
+  cuts: Cut[],
+): AsyncGenerator<Snapshot | Flow, void, undefined> {
+  try {
+    if ("window" in taken && taken.failure()) return failed(taken.failure()!.error);
+    yield taken;
+    cuts.push(await cutOf(taken));
+  } catch (error) {
+    failed(error as Error); // not the reader's: an error of theirs does not come in here
+  } finally {
+    close(taken);
+  }
+}
+
+function close(taken: Snapshot | Flow): void {
+  "window" in taken ? taken.close() : taken.content.close();
 }
 
 function fail(tally: Tally, name: string, error: Error, context: Context): void {
@@ -130,7 +152,11 @@ function fail(tally: Tally, name: string, error: Error, context: Context): void 
   context.log.info(`The stream "${name}" failed: ${messageOf(error)}`);
 }
 
-function cutOf({ name, state, format, content, cutAt }: Snapshot): Cut {
+async function cutOf(taken: Snapshot | Flow): Promise<Cut> {
+  const { name, state, cutAt } = taken;
+  const [format, bytes] = "window" in taken
+    ? [(await taken.ended).format, taken.received()]
+    : [taken.format, taken.content.size()];
   return {
     name,
     kind: kindOfStream(name),
@@ -139,7 +165,7 @@ function cutOf({ name, state, format, content, cutAt }: Snapshot): Cut {
     firstSeq: String(integerAt(state, "first_seq")),
     lastSeq: String(integerAt(state, "last_seq")),
     consumers: String(integerAt(state, "consumer_count")),
-    bytes: content.size(),
+    bytes,
     cutAt: cutAt.toISOString(),
   };
 }

@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { Msg } from "@nats-io/transport-node";
 import { IntegrityError, messageOf } from "../../errors.ts";
 import { type Spool, spool, SPOOL_MEMORY } from "../spool.ts";
 import { type ExactObject, integerAt, objectAt, textAt } from "../../nats/exact.ts";
 import { type FrameCheck, frameCheck, type SnapshotShape } from "./frames.ts";
 import type { Link } from "../../nats/link.ts";
+import { receive, type Transfer } from "./receive.ts";
 
 /** How a snapshot is taken. */
 export interface SnapshotOptions {
@@ -24,8 +24,8 @@ export interface SnapshotOptions {
   readonly progress?: ((bytes: number) => void) | undefined;
 }
 
-/** A snapshot that is whole. */
-export interface Snapshot extends SnapshotShape {
+/** What a stream was when the server made the cut. */
+export interface Cut {
   /** The stream. */
   readonly name: string;
   /** Its configuration, as the server words it. */
@@ -34,6 +34,10 @@ export interface Snapshot extends SnapshotShape {
   readonly state: ExactObject;
   /** When the server had made the cut. */
   readonly cutAt: Date;
+}
+
+/** A snapshot that is whole. */
+export interface Snapshot extends Cut, SnapshotShape {
   /** The bytes; whoever gets the snapshot closes it. */
   readonly content: Spool;
 }
@@ -53,20 +57,29 @@ const ANSWER_MS = 60_000;
  */
 export async function takeSnapshot(link: Link, name: string, options: SnapshotOptions): Promise<Snapshot> {
   await hasLeader(link, name, options.signal);
-  const chunk = Math.min(CHUNK, link.nc.info?.max_payload ?? CHUNK);
+  const content = spool(`the snapshot of "${name}"`, options.spoolDir, SPOOL_MEMORY, SEALED_BESIDE);
+  const inbox = `_INBOX.${crypto.randomUUID()}`;
+  const frames = frameCheck();
+  // Before the request: the server sends as soon as it has answered, whether anybody listens or not.
+  const transfer = receive(link, inbox, options, (piece, acknowledge) => {
+    acknowledge(); // before any disk
+    content.write(piece);
+    frames.add(piece);
+    options.progress?.(content.size());
+  });
   try {
-    return await take(link, name, options, chunk);
+    const cut = await request(link, name, inbox, options, transfer);
+    return { ...cut, content, ...await whole(link, cut, transfer, frames) };
   } catch (error) {
-    // A snapshot whose length is a multiple of the chunk may end in "500" without a reason: another chunk, another end.
-    if (!(error instanceof SpuriousEnd)) throw error;
-    return await take(link, name, options, chunk - 1024);
+    content.close();
+    throw error;
+  } finally {
+    transfer.stop();
   }
 }
 
-class SpuriousEnd extends Error {}
-
 /** In a cluster nobody answers for a stream that is electing its leader, so that the request would be lost. */
-async function hasLeader({ nc, api }: Link, name: string, signal: AbortSignal): Promise<void> {
+export async function hasLeader({ nc, api }: Link, name: string, signal: AbortSignal): Promise<void> {
   if (nc.info?.cluster === undefined) return;
   let why: unknown = "it has no leader";
   for (const start = performance.now(); performance.now() - start < LEADER_MS;) {
@@ -82,109 +95,34 @@ async function hasLeader({ nc, api }: Link, name: string, signal: AbortSignal): 
   throw new Error(`no server leads it: ${messageOf(why)}`, { cause: why });
 }
 
-async function take(link: Link, name: string, options: SnapshotOptions, chunk: number): Promise<Snapshot> {
-  const { nc } = link;
-  const content = spool(`the snapshot of "${name}"`, options.spoolDir, SPOOL_MEMORY, SEALED_BESIDE);
-  const inbox = `_INBOX.${crypto.randomUUID()}`;
-  const frames = frameCheck();
-  // Before the request: the server sends as soon as it has answered, whether anybody listens or not.
-  const transfer = receive(link, inbox, content, frames, options);
-  try {
-    await nc.flush();
-    const request = { deliver_subject: inbox, chunk_size: chunk, no_consumers: !options.consumers };
-    const answer = await Promise.race([
-      link.api(`STREAM.SNAPSHOT.${name}`, JSON.stringify(request), ANSWER_MS),
-      transfer.failed,
-    ]);
-    const cutAt = new Date();
-    transfer.watch();
-    await transfer.ended;
-    const shape = frames.end();
-    const state = objectAt(answer, "state");
-    await checkBytes(link, name, state, shape);
-    return { name, config: objectAt(answer, "config"), state, cutAt, content, ...shape };
-  } catch (error) {
-    content.close();
-    throw error;
-  } finally {
-    transfer.stop();
-  }
-}
-
-interface Transfer {
-  /** Resolves when the server has ended the snapshot well. */
-  readonly ended: Promise<void>;
-  /** Rejects when it has not. */
-  readonly failed: Promise<never>;
-  /** From now on silence is a failure. */
-  readonly watch: () => void;
-  /** Lets go. */
-  readonly stop: () => void;
-}
-
-function receive(
-  { nc, onLost }: Link,
+/** Asks for the snapshot. `failed` rejects when nothing can come any more. */
+export async function request(
+  link: Link,
+  name: string,
   inbox: string,
-  content: Spool,
-  frames: FrameCheck,
-  { signal, idleMs, progress }: SnapshotOptions,
-): Transfer {
-  const done = Promise.withResolvers<void>();
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => {});
-  let heard = performance.now();
-  let timer: ReturnType<typeof setInterval> | undefined;
-  const fail = (error: unknown): void => failed.reject(error);
-
-  function onMessage(error: Error | null, message: Msg): void {
-    try {
-      if (error) throw error;
-      heard = performance.now();
-      // At once, before any disk: the server gives up after five seconds without.
-      if (message.reply) nc.publish(message.reply);
-      if (message.data.length === 0) return finish(message, done.resolve);
-      content.write(message.data);
-      frames.add(message.data);
-      progress?.(content.size());
-    } catch (failure) {
-      fail(failure);
-    }
-  }
-
-  const subscription = nc.subscribe(inbox, { callback: onMessage });
-  const forget = onLost(fail);
-  const abort = (): void => fail(signal.reason);
-  signal.addEventListener("abort", abort);
-  if (signal.aborted) abort();
-  const ended = Promise.race([done.promise, failed.promise]);
-  ended.catch(() => {});
-  return {
-    ended,
-    failed: failed.promise,
-    watch: () => {
-      heard = performance.now();
-      timer = setInterval(() => {
-        const silent = performance.now() - heard;
-        if (silent > idleMs) {
-          fail(new Error(`the server has been silent for ${(silent / 1000).toFixed(1)} s`));
-        }
-      }, Math.min(1000, idleMs / 4));
-    },
-    stop: () => {
-      clearInterval(timer);
-      forget();
-      signal.removeEventListener("abort", abort);
-      if (!nc.isClosed()) subscription.unsubscribe();
-    },
-  };
+  { consumers }: SnapshotOptions,
+  { failed, watch }: Transfer,
+): Promise<Cut> {
+  await link.nc.flush();
+  const chunk = Math.min(CHUNK, link.nc.info?.max_payload ?? CHUNK);
+  const body = JSON.stringify({ deliver_subject: inbox, chunk_size: chunk, no_consumers: !consumers });
+  const answer = await Promise.race([link.api(`STREAM.SNAPSHOT.${name}`, body, ANSWER_MS), failed]);
+  const cutAt = new Date();
+  watch();
+  return { name, config: objectAt(answer, "config"), state: objectAt(answer, "state"), cutAt };
 }
 
-/** No status, or 204, ends a snapshot well; the frames then say whether that is true. */
-function finish({ headers }: Msg, resolve: () => void): void {
-  if (!headers || headers.code === 0 || headers.code === 204) return resolve();
-  const why = headers.description.trim();
-  if (headers.code === 500 && why === "") throw new SpuriousEnd("the server ended it without a reason");
-  throw new Error(`the server gave up: ${headers.code} ${why}`.trim());
+/** Waits for the end, and looks whether it is one. */
+export async function whole(
+  link: Link,
+  { name, state }: Cut,
+  { ended }: Transfer,
+  frames: FrameCheck,
+): Promise<SnapshotShape> {
+  await ended;
+  const shape = frames.end();
+  await checkBytes(link, name, state, shape);
+  return shape;
 }
 
 /** A snapshot holds at least the bytes that the server counted, unless they were deleted meanwhile. */
