@@ -9,7 +9,7 @@ import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, testContext } from "../support.ts";
 import {
   asUser,
-  objects,
+  failsToStore,
   onFreePort,
   planOver,
   type Running,
@@ -150,15 +150,8 @@ judged(
     await using server = await started(dir, initialised(dir, "data"));
     makeTables(server);
     const to = store.memory();
-    const failing = async (options: databases.MariadbOptions, expected: RegExp): Promise<void> => {
-      const plan = planOver(databases.mariadb({ ...server.options, ...options }), to, recipient, identity);
-      await assert.rejects(backup(plan), (error: Error) => {
-        assert.match(error.message, expected);
-        assert.ok(!error.message.includes("pass-w"), "no password in it");
-        return true;
-      });
-      assert.equal(await objects(to), 0);
-    };
+    const failing = (options: databases.MariadbOptions, expected: RegExp): Promise<void> =>
+      failsToStore(databases.mariadb({ ...server.options, ...options }), expected, to);
     await failing({ defaultsFile: dir.join("wrong.cnf") }, /Cannot back up MariaDB: .*Access denied/s);
     await failing({ database: "nowhere" }, /Cannot back up "databases.sql": .*Unknown database/s);
     fs.mkdirSync(dir.join("bin"));

@@ -7,7 +7,7 @@ import type { Entry, Files } from "../../src/stage.ts";
 import { run, runPrinted } from "../cli/support.ts";
 import { judged, scratch, type Seen, testContext } from "../support.ts";
 import { BIN, initialised, PASSWORD, started, STATE, TABLES, TOOLS, writer } from "./postgres_server.ts";
-import { objects, planOver, provenIn, until, userFolder, works } from "./support.ts";
+import { failsToStore, planOver, provenIn, until, userFolder, works } from "./support.ts";
 
 const { identity, recipient } = await encrypt.generateIdentity();
 
@@ -127,15 +127,8 @@ judged("postgres() stores nothing when the server refuses, goes away, or a dump 
   server.sql("postgres", "CREATE DATABASE app");
   server.sql("app", TABLES);
   const to = store.memory();
-  const failing = async (options: databases.PostgresOptions, expected: RegExp): Promise<void> => {
-    const plan = planOver(databases.postgres({ ...server.options, ...options }), to, recipient, identity);
-    await assert.rejects(backup(plan), (error: Error) => {
-      assert.match(error.message, expected);
-      assert.ok(!error.message.includes("pass-w"), "no password in it");
-      return true;
-    });
-    assert.equal(await objects(to), 0);
-  };
+  const failing = (options: databases.PostgresOptions, expected: RegExp): Promise<void> =>
+    failsToStore(databases.postgres({ ...server.options, ...options }), expected, to);
   await failing(
     { password: () => "pass-wrong" },
     /Cannot back up PostgreSQL: .*password authentication failed/s,

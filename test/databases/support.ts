@@ -1,7 +1,8 @@
 /** Database servers of the system's packages: in scratch folders, on free ports, as an ordinary user. */
+import { strict as assert } from "node:assert";
 import { execFileSync, spawn } from "node:child_process";
 import { chmodSync, chownSync, existsSync, readdirSync } from "node:fs";
-import { archive, encrypt, pipeline, sign, upload } from "../../mod.ts";
+import { archive, backup, encrypt, pipeline, sign, upload } from "../../mod.ts";
 import { freePort } from "../store/s3_server.ts";
 import { readAll, text } from "../../src/bytes.ts";
 import type { Plan } from "../../src/find.ts";
@@ -111,6 +112,17 @@ export async function objects(to: Store): Promise<number> {
   let count = 0;
   for await (const _ of to.list()) count++;
   return count;
+}
+
+/** Backs up what must fail: in these words, with nothing stored and no password shown ("pass-w..."). */
+export async function failsToStore(source: Stage<void, Files>, expected: RegExp, to: Store): Promise<void> {
+  const { identity, recipient } = await encrypt.generateIdentity();
+  await assert.rejects(backup(planOver(source, to, recipient, identity)), (error: Error) => {
+    assert.match(error.message, expected);
+    assert.ok(!error.message.includes("pass-w"), "no password in it");
+    return true;
+  });
+  assert.equal(await objects(to), 0);
 }
 
 /** What the collector's own proof put into the one drill's receipt. */

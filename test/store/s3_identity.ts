@@ -1,6 +1,7 @@
 /** Who hands out keys where a plan names none: an OpenID issuer whose tokens MinIO's STS takes, and an instance's metadata service. */
 import { createHash, createSign, generateKeyPairSync, type KeyObject } from "node:crypto";
 import type { S3Credentials } from "../../src/store/s3.ts";
+import { fieldsIn } from "./s3_sts.ts";
 
 const CLIENT = "holdfast";
 
@@ -72,11 +73,7 @@ export async function assumeRoleWith(
     WebIdentityToken: token,
   });
   const text = await (await fetch(endpoint, { method: "POST", body })).text();
-  const field = (name: string): string => {
-    const value = new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1];
-    if (value === undefined) throw new Error(`No ${name} in ${text}`);
-    return value;
-  };
+  const field = fieldsIn(text);
   return {
     accessKeyId: field("AccessKeyId"),
     secretAccessKey: field("SecretAccessKey"),

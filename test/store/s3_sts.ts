@@ -34,11 +34,7 @@ export async function assumeRole(server: Server, policy: unknown, region: string
     },
   });
   const text = await response.text();
-  const field = (name: string): string => {
-    const value = new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1];
-    if (value === undefined) throw new Error(`No ${name} in ${text}`);
-    return value;
-  };
+  const field = fieldsIn(text);
   return {
     accessKeyId: field("AccessKeyId"),
     secretAccessKey: field("SecretAccessKey"),
@@ -48,4 +44,13 @@ export async function assumeRole(server: Server, policy: unknown, region: string
 
 function hex(text: string): string {
   return createHash("sha256").update(text).digest("hex");
+}
+
+/** The one element of a name in an XML text; throws where there is none. */
+export function fieldsIn(text: string): (name: string) => string {
+  return (name) => {
+    const value = new RegExp(`<${name}>([^<]*)</${name}>`).exec(text)?.[1];
+    if (value === undefined) throw new Error(`No ${name} in ${text}`);
+    return value;
+  };
 }
