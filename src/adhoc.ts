@@ -31,6 +31,8 @@ export interface AdHoc {
   readonly strict: boolean;
   /** "latest": only what has changed is stored; anything else that is given is refused. */
   readonly since?: string | undefined;
+  /** How much of the metadata is stored. Default: what the permissions allow. */
+  readonly metadata?: "full" | "basic" | undefined;
   /** Public recipients; empty with a passphrase. */
   readonly recipients: readonly string[];
   /** Keys. */
@@ -41,10 +43,10 @@ export interface AdHoc {
 
 /** The plan of a backup without a configuration: files, tar, zstd, age, sha256. Throws {@linkcode ConfigError}. */
 export function adHocJob(options: AdHoc): Job {
-  const { paths, exclude, strict, recipients, name, keys } = options;
+  const { paths, exclude, strict, metadata, recipients, name, keys } = options;
   const since = options.since as "latest" | undefined; // files() looks at it
   const chain = made(() =>
-    pipeline(options.collect?.(paths) ?? files(paths, { exclude, strict, since }))
+    pipeline(options.collect?.(paths) ?? files(paths, { exclude, strict, since, metadata }))
       .pipe(tar())
       .pipe(zstd())
       .pipe(age(

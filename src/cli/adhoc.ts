@@ -26,6 +26,8 @@ export interface AdHocArgs {
   readonly strict?: boolean | undefined;
   /** `--since`. */
   readonly since?: string | undefined;
+  /** `--metadata`. */
+  readonly metadata?: "full" | "basic" | undefined;
   /** `--rehash`. */
   readonly rehash?: boolean | undefined;
   /** `--recipient`. */
@@ -84,6 +86,7 @@ export function adHoc(args: AdHocArgs, cli: Cli): Choice {
         exclude: args.exclude,
         strict: args.strict ?? false,
         since: args.since,
+        metadata: args.metadata,
         recipients,
         keys,
         collect: args.collect,

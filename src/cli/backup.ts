@@ -48,6 +48,10 @@ const parser = object({
     description:
       message`latest: store only what has changed since the latest backup; a restore needs all down to the last full one`,
   })),
+  metadata: optional(option("--metadata", choice(["full", "basic"], { metavar: "WHAT" }), {
+    description:
+      message`full: nanoseconds, extended attributes, ACLs, holes and any names too, or fail; basic: none of it. Default: what the permissions allow`,
+  })),
   rehash: toggle(
     "--rehash",
     "Of a plan that stores only what has changed: read every file, and compare its content",
@@ -128,6 +132,7 @@ function directWord(args: Args): string | undefined {
   if (args.name !== undefined) return "--name";
   if (args.strict) return "--strict";
   if (args.since !== undefined) return "--since";
+  if (args.metadata !== undefined) return "--metadata";
   if (args.passphrase) return "--passphrase";
   return args.passphraseFile === undefined ? undefined : "--passphrase-file";
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,6 +15,7 @@ import { ConfigError } from "../errors.ts";
 import { type ProseNeeds, proseNeeds } from "./permissions_prose.ts";
 import { needsOf } from "../config/stores.ts";
 import type { Job } from "../job.ts";
+import { libraries } from "../libc/open.ts";
 import { stateFolder } from "./folders.ts";
 import { notifyNeeds } from "./permissions_notify.ts";
 import { bucketsOf, type NatsNeeds, natsNeeds, natsStoreNeeds } from "./permissions_nats.ts";
@@ -27,6 +29,7 @@ interface Permissions {
   readonly net: Set<string>;
   readonly env: Set<string>;
   readonly sys: Set<string>;
+  readonly ffi: Set<string>;
 }
 
 /** Variables the command line itself looks at. */
@@ -61,6 +64,7 @@ export async function permissionsOf(job: Job, signal: AbortSignal): Promise<stri
     net: new Set(),
     env: new Set(ENV),
     sys: new Set(["hostname", "statfs"]),
+    ffi: new Set(),
   };
   both(permissions, stateFolder());
   for (const { url } of job.plan.shelf?.stores ?? []) {
@@ -140,6 +144,7 @@ function fromConfig(config: PlanConfig, file: string, permissions: Permissions):
   for (const source of sources) {
     if (source.tool === "files") {
       for (const root of Object.values(source.roots)) permissions.read.add(root);
+      if (source.options.metadata === "full") permissions.ffi.add(libraryPath());
       if (source.options.since !== undefined) {
         both(permissions, source.options.indexDir);
         both(permissions, temporaryFolder()); // a long list of what is gone waits there, encrypted
@@ -201,16 +206,24 @@ async function fromDryRun(
     const log = join(folder, "audit.jsonl");
     // Without the caller's folder: nothing of it is needed.
     const { INIT_CWD: _caller, ...env } = Deno.env.toObject();
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--no-prompt", TASK, "--config", file, "--plan", job.name, "--dry-run", "--quiet"],
-      cwd: dirname(file),
-      clearEnv: true,
-      env: { ...env, DENO_AUDIT_PERMISSIONS: log },
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-      signal,
-    }).output();
+    const args = ["--no-prompt", TASK, "--config", file, "--plan", job.name, "--dry-run", "--quiet"];
+    const dryRun = (flags: readonly string[]): Promise<Deno.CommandOutput> =>
+      new Deno.Command(Deno.execPath(), {
+        args: ["run", "-A", ...flags, ...args],
+        cwd: dirname(file),
+        clearEnv: true,
+        env: { ...env, DENO_AUDIT_PERMISSIONS: log },
+        stdin: "null",
+        stdout: "null",
+        stderr: "piped",
+        signal,
+      }).output();
+    // Who may call the C library may do anything: only a plan that insists on it gets the permission.
+    let { code, stderr } = await dryRun(["--deny-ffi"]);
+    if (code === 2 && new TextDecoder().decode(stderr).includes(NEEDS_LIBRARY)) {
+      permissions.ffi.add(libraryPath());
+      ({ code, stderr } = await dryRun([]));
+    }
     if (code !== 0 && code !== 3) {
       throw new ConfigError(
         `Cannot tell the permissions of "${job.name}": its dry run failed: ${
@@ -225,6 +238,9 @@ async function fromDryRun(
     await Deno.remove(folder, { recursive: true });
   }
 }
+
+/** What files() says when the C library is wanted and may not be used. */
+const NEEDS_LIBRARY = "Cannot store full metadata";
 
 /** The log names a write for what is only opened for reading, so writes are known from the stores instead. */
 function take(
@@ -243,13 +259,23 @@ function take(
   }
 }
 
+/** The C library, under a name that `--allow-ffi` takes. Throws {@linkcode ConfigError} where there is none. */
+function libraryPath(): string {
+  const path = libraries().slice(1).find((path) => existsSync(path));
+  if (path !== undefined) return path;
+  throw new ConfigError(
+    'Cannot print a line for metadata = "full": the C library was not found. It is known on Linux (x86_64, aarch64) only; ' +
+      'use metadata = "basic" here',
+  );
+}
+
 function temporaryFolder(): string {
   return Deno.env.get("TMPDIR") ?? "/tmp";
 }
 
 function format(permissions: Permissions, args: readonly string[]): string {
   const words = ["deno", "run", "--no-prompt"];
-  for (const kind of ["read", "write", "run", "net", "env", "sys"] as const) {
+  for (const kind of ["read", "write", "run", "net", "env", "sys", "ffi"] as const) {
     const values = kind === "read" || kind === "write" ? topmost(permissions[kind]) : [...permissions[kind]];
     const odd = values.find((value) => value.includes(","));
     if (odd !== undefined) {

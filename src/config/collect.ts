@@ -50,6 +50,8 @@ export interface FilesConfig {
   readonly excludeCaches?: boolean | undefined;
   /** Whether an unreadable file fails the run. */
   readonly strict?: boolean | undefined;
+  /** How much of the metadata is stored: all there is needs the C library. */
+  readonly metadata?: "full" | "basic" | undefined;
   /** Store what has changed since the newest backup. */
   readonly since?: "latest" | undefined;
   /** Read what looks unchanged as well. */
@@ -155,6 +157,7 @@ function filesSchema(path: v.GenericSchema<string, string>): v.GenericSchema<unk
       oneFileSystem: flag,
       excludeCaches: flag,
       strict: flag,
+      metadata: v.optional(v.picklist(["full", "basic"], mustBe('"full" or "basic"'))),
       since: v.optional(v.picklist(["latest"], mustBe('"latest"'))),
       rehash: flag,
       fullEvery: v.optional(number),
