@@ -19,7 +19,7 @@ import {
 import { noise, scratch, sh } from "../support.ts";
 import { identity, recipient } from "./support.ts";
 
-const RUNS = Deno.env.get("HOLDFAST_SOAK") ? 300 : 15;
+const RUNS = Deno.env.get("HOLDFAST_SOAK") ? 300 : 8;
 
 interface Node {
   readonly name: string;

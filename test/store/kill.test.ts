@@ -5,7 +5,7 @@ import { bytesOf, keysOf } from "../contract/store.ts";
 import { noise, scratch } from "../support.ts";
 import { numberOf } from "./object.ts";
 
-const ROUNDS = Deno.env.get("HOLDFAST_SOAK") === "1" ? 200 : 20;
+const ROUNDS = Deno.env.get("HOLDFAST_SOAK") === "1" ? 200 : 10;
 const CHILD = new URL("./child.ts", import.meta.url).pathname;
 
 Deno.test(`directory() put killed at ${ROUNDS} random moments leaves whole objects or none`, async () => {

@@ -5,7 +5,7 @@ import type { Plan, Store } from "../../mod.ts";
 import { FAULTS, faulty, simulate } from "../../src/testing/mod.ts";
 import { scratch } from "../support.ts";
 
-const LIVES = Deno.env.get("HOLDFAST_SOAK") ? 1000 : 60;
+const LIVES = Deno.env.get("HOLDFAST_SOAK") ? 1000 : 30;
 
 /** A plan over one small file; its own store must stay empty. */
 function planOf(source: string, to: Store = store.memory()): Plan {
