@@ -7,6 +7,7 @@ import { label, toBytes } from "./bytes.ts";
 import { makeContext, type RunOptions } from "./context.ts";
 import { findError, IndexError, IntegrityError, messageOf, NotFoundError } from "./errors.ts";
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
+import { rawOf } from "./raw_name.ts";
 import type { BackupReceipt } from "./receipt.ts";
 import { wantOf } from "./restore.ts";
 import type { Bytes, Entry, Files, U8 } from "./stage.ts";
@@ -33,7 +34,7 @@ export async function cat(
 ): Promise<Bytes> {
   const first = makeContext(options);
   const stored = await find(plan, options.id ?? "latest", first);
-  const path = options.path.replace(/^\.?\//, "").replace(/\/+$/, "");
+  const path = rawOf(options.path.replace(/^\.?\//, "").replace(/\/+$/, ""));
   const want = wantOf({}, receiptOf(stored));
   const read = (whole: boolean): Promise<Bytes> =>
     begun(content({

@@ -161,12 +161,30 @@ async function openLayers(newest: Files): Promise<Layers> {
     next = await next.below();
   }
   files.push(next!);
+  await dress(files.slice(0, -1), nearest, folders);
   const stands = (level: number, path: string): boolean => {
     if (path === GONE || (nearest.get(path) ?? level) < level) return false;
     const later = { has: (one: string): boolean => (goneAt.get(one) ?? level) < level };
     return goneAt.size === 0 || !isGone(path, later);
   };
   return { files, nearest, folders, stands };
+}
+
+/** Gives folders the attributes that an index has no more than a digest of: they are yielded before their own increment is read. */
+async function dress(
+  increments: readonly Files[],
+  nearest: ReadonlyMap<string, number>,
+  folders: Map<string, IndexEntry | Entry>,
+): Promise<void> {
+  const bare = new Set<number>();
+  for (const [path, entry] of folders) {
+    if ("attributes" in entry && entry.attributes !== undefined) bare.add(nearest.get(path)!);
+  }
+  for (const level of bare) {
+    for await (const entry of increments[level]!.entries(() => false)) {
+      if (entry.kind === "directory" && nearest.get(entry.path) === level) folders.set(entry.path, entry);
+    }
+  }
 }
 
 async function* merged(
@@ -180,7 +198,8 @@ async function* merged(
     for await (const entry of files[level]!.entries(wanted && own)) {
       const { path } = entry;
       if (stands(level, path)) {
-        if (!early.has(path)) yield entry;
+        // Of a part, a folder that is not wanted itself comes once more, directly before what is wanted in it.
+        if (!early.has(path) || wanted && entry.kind === "directory" && !wanted(path)) yield entry;
         continue;
       }
       const newer = entry.kind === "directory" ? folders.get(path) : undefined;
@@ -193,8 +212,9 @@ async function* merged(
 
 /** A folder's entry, out of a line of the index or as it is. */
 function folderOf(entry: IndexEntry | Entry): Entry {
-  const { path, kind, mode, mtimeMs, uid, gid, uname, gname, bytes } = entry;
-  return { path, kind, mode, mtimeMs, uid, gid, uname, gname, bytes };
+  const { path, kind, mode, mtimeMs, mtimeNs, uid, gid, uname, gname, bytes } = entry;
+  const on = "attributes" in entry ? {} : { xattrs: (entry as Entry).xattrs, acl: (entry as Entry).acl };
+  return { path, kind, mode, mtimeMs, mtimeNs, uid, gid, uname, gname, bytes, ...on };
 }
 
 /** The lines of all levels that stand, in path order: each level's come so. */

@@ -10,6 +10,7 @@ import { makeContext, type RunOptions } from "./context.ts";
 import { findError, IntegrityError, NotFoundError } from "./errors.ts";
 import { downFrom, find, type Plan, receiptOf, undoOwn } from "./find.ts";
 import { goneIn, isGone, isIncrement } from "./layers.ts";
+import { rawOf } from "./raw_name.ts";
 import { decodeReceipt } from "./receipt.ts";
 import { wantOf } from "./restore.ts";
 import type { Context, IndexEntry, Seal, U8 } from "./stage.ts";
@@ -28,7 +29,7 @@ export async function prove(
 ): Promise<{ readonly id: string; readonly proof: EntryProof; readonly receipt: U8 }> {
   const first = makeContext(options);
   const stored = await find(plan, options.id ?? "latest", first);
-  const path = options.path.replace(/^\.?\//, "").replace(/\/+$/, "");
+  const path = rawOf(options.path.replace(/^\.?\//, "").replace(/\/+$/, ""));
   const context: Context = { ...first, want: { ...wantOf({}, receiptOf(stored)), path } };
   for await (const { link, context: inner } of downFrom(stored, context)) {
     const files = await undoOwn(plan, link, inner);

@@ -201,7 +201,8 @@ export async function fill(
       continue;
     }
     const kept = rescued.get(entry.path);
-    count(entry, wanted || kept !== undefined);
+    // A chain gives such a folder more than once; none is kept.
+    if (entry.kind !== "directory" || wanted) count(entry, wanted || kept !== undefined);
     if (entry.kind === "directory" && context.want.only.length > 0) above.push(entry);
     const spot = (wanted ? selection.spot(entry.path, entry.kind === "directory") : undefined) ?? kept;
     if (spot) {
