@@ -1,10 +1,13 @@
 /** What files() stores through the C library, held against stock tools; and what it does without. */
 import { strict as assert } from "node:assert";
+import { Buffer } from "node:buffer";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { files, group } from "../../src/collect/mod.ts";
 import { tar } from "../../src/archive/mod.ts";
 import { readAll } from "../../src/bytes.ts";
+import { keepAll, keptEntries } from "../../src/collect/stopped/keep.ts";
+import { spooled } from "../../src/collect/spool.ts";
 import { openReading } from "../../src/libc/read.ts";
 import type { Entry, Files } from "../../src/stage.ts";
 import { judged, scratch, type Seen as Saw, sh, testContext } from "../support.ts";
@@ -241,3 +244,62 @@ Deno.test({
   }
   assert.equal(run("-A").metadata, "full");
 });
+
+judged(
+  "what waits in the spool of a stopped service keeps all of it",
+  ["setfattr", "setfacl", "setcap"],
+  async () => {
+    using dir = scratch();
+    plant(dir.path);
+    using kept = spooled("test", dir.path);
+    await keepAll(await collected(dir.join("app")), kept, testContext(), new AbortController().signal);
+    const all: Entry[] = [];
+    for await (const { body: _, sha256: __, ...entry } of keptEntries(kept)) all.push(entry);
+    const direct: Entry[] = [];
+    for await (
+      const { body: _, sha256: __, ...entry } of (await collected(dir.join("app"))).entries()
+    ) direct.push(entry);
+    assert.deepEqual(all, direct);
+  },
+);
+
+judged(
+  "one file out of many has its attributes and holes, by ranges",
+  ["setfattr", "setfacl", "setcap"],
+  async () => {
+    using dir = scratch();
+    plant(dir.path);
+    const archive = await tar().run(await collected(dir.join("app")), testContext());
+    const bytes = await readAll(archive.body.read(), 64 * MIB);
+    const reader = { size: bytes.length, at: (a: number, b: number) => Promise.resolve(bytes.slice(a, b)) };
+    const body = { read: archive.body.read, open: () => Promise.resolve(reader) };
+    const wanted = ["app/x", "app/acl", "app/hole"];
+    const whole = byPath(await readEntries(await collected(dir.join("app"))));
+    const defaults = testContext().want;
+    for (const path of wanted) {
+      const back = await tar().undo({ ...archive, body }, testContext({ want: { ...defaults, path } }));
+      for await (const entry of back.entries((one) => one === path)) {
+        const { content, body: _, sha256: __, ...expected } = whole.get(path)!;
+        const { body: got, sha256: ___, ...found } = entry;
+        assert.deepEqual(found, expected);
+        if (typeof got === "function") {
+          assert.deepEqual(
+            await readAll(got(), 8 * MIB),
+            new Uint8Array(content),
+          );
+        }
+      }
+    }
+    // What lies where the index says is another's: its headers are held against the line, which is proven.
+    const at = Buffer.from(bytes.buffer).indexOf("xattr.user.a=");
+    assert.ok(at > 0);
+    bytes[at + 13]! ^= 1;
+    const hostile = await tar().undo(
+      { ...archive, body },
+      testContext({ want: { ...defaults, path: "app/x" } }),
+    );
+    await assert.rejects(async () => {
+      for await (const _ of hostile.entries((one) => one === "app/x"));
+    }, /not what it should be/);
+  },
+);

@@ -20,8 +20,9 @@ export async function keepAll(
 ): Promise<void> {
   for await (const entry of files.entries()) {
     signal.throwIfAborted();
-    const { body, sha256: _digest, ...meta } = entry;
-    const json = utf8(JSON.stringify(meta));
+    const { body, sha256: _digest, xattrs, ...meta } = entry;
+    const attributes = xattrs && [...xattrs].map(([name, value]) => [name, value.toBase64()]);
+    const json = utf8(JSON.stringify({ ...meta, attributes }));
     const length = new Uint8Array(4);
     new DataView(length.buffer).setUint32(0, json.length);
     kept.write(length);
@@ -47,7 +48,7 @@ export async function* keptEntries(kept: Spool): AsyncGenerator<Entry, void, und
       const length = await source.take(4);
       if (length.length === 0) return;
       const json = await source.exactly(new DataView(length.buffer, length.byteOffset).getUint32(0));
-      const meta = JSON.parse(text(json)) as Entry;
+      const meta = entryOf(JSON.parse(text(json)));
       if (meta.kind !== "file") yield meta;
       else if (meta.bytes <= SMALL) yield { ...meta, body: await source.exactly(meta.bytes) };
       else {
@@ -67,6 +68,16 @@ export async function* keptEntries(kept: Spool): AsyncGenerator<Entry, void, und
   } finally {
     await source.cancel();
   }
+}
+
+function entryOf(
+  { attributes, ...meta }: Entry & { attributes?: readonly (readonly [string, string])[] },
+): Entry {
+  if (!attributes) return meta;
+  return {
+    ...meta,
+    xattrs: new Map(attributes.map(([name, value]) => [name, Uint8Array.fromBase64(value)])),
+  };
 }
 
 /** Takes a stream apart. */
