@@ -12,6 +12,8 @@ export interface Cluster extends AsyncDisposable {
   readonly nc: NatsConnection;
   /** Ends one of the servers at once. */
   readonly kill: (name: string) => void;
+  /** Signals one of the servers. */
+  readonly signal: (name: string, signal: Deno.Signal) => void;
   /** The server that leads a stream. */
   readonly leaderOf: (stream: string) => Promise<string>;
 }
@@ -60,6 +62,7 @@ export async function startCluster(): Promise<Cluster> {
   return {
     servers,
     nc,
+    signal: (name, signal) => children[Number(name.slice(1))]!.kill(signal),
     kill: (name) => kill(Number(name.slice(1))),
     leaderOf: async (stream) =>
       await patiently(async () => {

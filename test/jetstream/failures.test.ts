@@ -1,5 +1,6 @@
 /** What fails says so, and leaves the server as it was. */
 import { strict as assert } from "node:assert";
+import { readAll } from "../../src/bytes.ts";
 import * as collect from "../../src/collect/mod.ts";
 import { frameCheck } from "../../src/collect/jetstream/frames.ts";
 import type { Entry } from "../../src/stage.ts";
@@ -119,7 +120,10 @@ for (const [what, snapshot, message] of cases) {
   ], async () => {
     await using server = await brokenServer(snapshot);
     const entries: Entry[] = [];
-    const files = await collect.jetstream({ servers: server.url, idleMs: 300 }).run(undefined, testContext());
+    const files = await collect.jetstream({ servers: server.url, idleMs: 1000 }).run(
+      undefined,
+      testContext(),
+    );
     await assert.rejects(
       async () => {
         for await (const entry of files.entries()) entries.push(entry);
@@ -129,7 +133,7 @@ for (const [what, snapshot, message] of cases) {
     );
     assert.deepEqual(entries.map(({ path }) => path), ["GOOD", "GOOD/backup.json", "GOOD/stream.tar.s2"]);
     const seen: Seen = { warnings: [], infos: [] };
-    await read({ servers: server.url, idleMs: 300, partial: true }, seen);
+    await read({ servers: server.url, idleMs: 1000, partial: true }, seen);
     assert.deepEqual(seen.warnings.map(({ kind }) => kind), ["stream"]);
   });
 }
@@ -165,7 +169,10 @@ judged(
       for (let i = 0; i < 18; i++) nc.publish(inbox, stored(noise(512 * 1024)));
     });
     const entries: Entry[] = [];
-    const files = await collect.jetstream({ servers: server.url, idleMs: 300 }).run(undefined, testContext());
+    const files = await collect.jetstream({ servers: server.url, idleMs: 1000 }).run(
+      undefined,
+      testContext(),
+    );
     await assert.rejects(
       async () => {
         for await (const entry of files.entries()) {
@@ -180,7 +187,7 @@ judged(
     // Who asked for what can be had gets it: then each is waited for.
     const seen: Seen = { warnings: [], infos: [] };
     const { entries: partial } = await collected(
-      collect.jetstream({ servers: server.url, idleMs: 300, partial: true }),
+      collect.jetstream({ servers: server.url, idleMs: 1000, partial: true }),
       testContext({ seen }),
     );
     assert.deepEqual(partial.map(({ path }) => path), ["GOOD", "GOOD/backup.json", "GOOD/stream.tar.s2"]);
@@ -248,6 +255,46 @@ judged("jetstream: a server that dies, and a run that is cancelled", ["nats-serv
     await assert.rejects(async () => {
       for await (const _ of files.entries()) { /* fails before the first */ }
     }, how === "dies" ? /"BAD"|"BIG": the connection to nats:\S+ was (lost|closed)/ : /Cancelled/);
+  }
+});
+
+judged("jetstream: a stream that is deleted half-way, and a server that is stopped and says nothing", [
+  "nats-server",
+], async () => {
+  for (const how of ["deleted", "stopped"]) {
+    await using server = await startServer();
+    await ask(server.nc, "STREAM.CREATE.BIG", { name: "BIG", subjects: ["BIG"], storage: "file" });
+    for (let i = 0; i < 40; i++) await server.nc.request("BIG", noise(1_000_000, i + 1), { timeout: 20_000 });
+    await makeStream(server.nc, "C", 5);
+    let begun = false;
+    const files = await collect.jetstream({ servers: server.url, idleMs: 1500, concurrency: 1 }).run(
+      undefined,
+      {
+        ...testContext(),
+        progress: () => {
+          if (begun) return;
+          begun = true;
+          if (how === "stopped") Deno.kill(server.pid, "SIGSTOP");
+          else server.nc.publish("$JS.API.STREAM.DELETE.BIG");
+        },
+      },
+    );
+    const error = await (async () => {
+      for await (const entry of files.entries()) {
+        if (typeof entry.body === "function") await readAll(entry.body(), 2 ** 30);
+      }
+    })().then(() => undefined, (error: Error) => error);
+    if (how === "stopped") Deno.kill(server.pid, "SIGCONT");
+    if (how === "deleted") {
+      assert.match(
+        error!.message,
+        /1 of 2 streams: "BIG": it was deleted while it was read\. Nothing was stored/,
+      );
+    } else {
+      const silent =
+        /2 of 2 streams: "BIG": the server has been silent for \d.*"C": (the server has been silent for|connection)/;
+      assert.match(error!.message, silent);
+    }
   }
 });
 

@@ -7,7 +7,7 @@ import { IntegrityError, messageOf } from "../../errors.ts";
 import { type Spool, spool, SPOOL_MEMORY } from "../spool.ts";
 import { type ExactObject, integerAt, objectAt, textAt } from "../../nats/exact.ts";
 import { type FrameCheck, frameCheck, type SnapshotShape } from "./frames.ts";
-import type { Link } from "../../nats/link.ts";
+import { ApiError, type Link } from "../../nats/link.ts";
 import { receive, type Transfer } from "./receive.ts";
 
 /** How a snapshot is taken. */
@@ -48,6 +48,12 @@ const CHUNK = 1024 * 1024;
 const SEALED_BESIDE = 2;
 /** A cluster elects within seconds, or cannot. */
 const LEADER_MS = 20_000;
+/** JetStream's code for "stream not found". */
+const NOT_FOUND = 10059;
+/** The least time that a server gets to answer at all. */
+const FLUSH_MS = 3_000;
+/** How long it may take to learn why nothing comes. */
+const ASK_MS = 1_000;
 /** A server that checks or flushes first answers late. */
 const ANSWER_MS = 60_000;
 
@@ -95,21 +101,35 @@ export async function hasLeader({ nc, api }: Link, name: string, signal: AbortSi
   throw new Error(`no server leads it: ${messageOf(why)}`, { cause: why });
 }
 
+function isGone(error: unknown): boolean {
+  return error instanceof ApiError && error.code === NOT_FOUND;
+}
+
 /** Asks for the snapshot. `failed` rejects when nothing can come any more. */
 export async function request(
   link: Link,
   name: string,
   inbox: string,
-  { consumers }: SnapshotOptions,
+  { consumers, idleMs }: SnapshotOptions,
   { failed, watch }: Transfer,
 ): Promise<Cut> {
-  await link.nc.flush();
+  // A server that does not even answer this has stopped; one that does may still need long for the snapshot's beginning.
+  await within(Promise.race([link.nc.flush(), failed]), Math.max(idleMs, FLUSH_MS));
   const chunk = Math.min(CHUNK, link.nc.info?.max_payload ?? CHUNK);
   const body = JSON.stringify({ deliver_subject: inbox, chunk_size: chunk, no_consumers: !consumers });
   const answer = await Promise.race([link.api(`STREAM.SNAPSHOT.${name}`, body, ANSWER_MS), failed]);
   const cutAt = new Date();
   watch();
   return { name, config: objectAt(answer, "config"), state: objectAt(answer, "state"), cutAt };
+}
+
+async function within<T>(work: Promise<T>, ms: number): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new Error(`the server has been silent for ${(ms / 1000).toFixed(1)} s`)),
+    ms,
+  );
+  return await Promise.race([work, late.promise]).finally(() => clearTimeout(timer));
 }
 
 /** Waits for the end, and looks whether it is one. */
@@ -119,7 +139,11 @@ export async function whole(
   { ended }: Transfer,
   frames: FrameCheck,
 ): Promise<SnapshotShape> {
-  await ended;
+  await ended.catch(async (error) => {
+    // Of a stream that is deleted meanwhile nothing comes any more.
+    const gone = await link.api(`STREAM.INFO.${name}`, "", ASK_MS).then(() => false, isGone);
+    throw gone ? new Error(`it was deleted while it was read`, { cause: error }) : error;
+  });
   const shape = frames.end();
   await checkBytes(link, name, state, shape);
   return shape;
