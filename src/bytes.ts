@@ -80,24 +80,32 @@ export function stepping(reader: Reader, step: number): Bytes {
   });
 }
 
-/** Regroups a stream into chunks of exactly `size` bytes; only the last may be shorter, none is empty. */
-export async function* rechunk(bytes: Bytes, size: number): AsyncGenerator<U8, void, undefined> {
-  let block = new Uint8Array(size);
+/**
+ * Regroups bytes into chunks of exactly `size` bytes; only the last may be shorter, none is empty. `take` gives a chunk's memory, `cut` is
+ * handed the last one with its length.
+ */
+export async function* rechunk(
+  bytes: AsyncIterable<U8>,
+  size: number,
+  take: (size: number) => U8 = (size) => new Uint8Array(size),
+  cut: (block: U8, size: number) => U8 = (block, size) => block.subarray(0, size),
+): AsyncGenerator<U8, void, undefined> {
+  let block: U8 | undefined;
   let fill = 0;
   for await (const chunk of bytes) {
     for (let at = 0; at < chunk.length;) {
-      const take = Math.min(size - fill, chunk.length - at);
-      block.set(chunk.subarray(at, at + take), fill);
-      at += take;
-      fill += take;
-      if (fill === size) {
-        yield block;
-        block = new Uint8Array(size);
-        fill = 0;
-      }
+      block ??= take(size); // not before it is filled: what is taken must be handed on
+      const count = Math.min(size - fill, chunk.length - at);
+      block.set(chunk.subarray(at, at + count), fill);
+      at += count;
+      fill += count;
+      if (fill < size) continue;
+      yield block;
+      block = undefined;
+      fill = 0;
     }
   }
-  if (fill > 0) yield block.subarray(0, fill);
+  if (block) yield cut(block, fill);
 }
 
 /** Passes a stream on and shows each chunk to `see` first; `end` runs after the last and may throw. */

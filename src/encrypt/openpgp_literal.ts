@@ -5,8 +5,8 @@
  */
 import { Readable } from "node:stream";
 import { createInflate, createInflateRaw } from "node:zlib";
-import { cutBlock, giveBack, takeBlock } from "../blocks.ts";
-import { toBytes } from "../bytes.ts";
+import { cutBlock, takeBlock } from "../blocks.ts";
+import { rechunk, toBytes } from "../bytes.ts";
 import { findError, IntegrityError, messageOf } from "../errors.ts";
 import { HEADER_MOST, MARKER, newLength, packetHeader, PADDING } from "../openpgp/packets.ts";
 import type { U8 } from "../stage.ts";
@@ -46,7 +46,7 @@ export async function* literalData(input: Intake, what: string): AsyncGenerator<
 async function* literal(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
   let held: U8 | undefined;
   let head = true;
-  for await (const block of blocks(content(input, cutIn(what)))) {
+  for await (const block of blocks(input, what)) {
     if (held) yield held;
     held = head ? block.subarray(6 + (block[1] ?? 0)) : block; // format, name and date
     head = false;
@@ -59,26 +59,6 @@ async function* literal(input: Intake, what: string): AsyncGenerator<U8, void, u
     for await (const _bytes of content(input, cutIn(what)));
   }
   if (held && held.length > 0) yield held;
-}
-
-/** Copies views into blocks that can be given away, all full but the last. */
-async function* blocks(views: AsyncIterable<U8>): AsyncGenerator<U8, void, undefined> {
-  let block = takeBlock(STEP);
-  let fill = 0;
-  for await (const bytes of views) {
-    for (let at = 0; at < bytes.length;) {
-      const take = Math.min(STEP - fill, bytes.length - at);
-      block.set(bytes.subarray(at, at + take), fill);
-      at += take;
-      fill += take;
-      if (fill < STEP) continue;
-      yield block;
-      block = takeBlock(STEP);
-      fill = 0;
-    }
-  }
-  if (fill > 0) yield cutBlock(block, fill);
-  else giveBack(block);
 }
 
 /** The content of the packet that comes next, in views to be read at once. Throws what `cut` makes when the source ends in it. */
@@ -104,7 +84,7 @@ export async function* content(input: Intake, cut: () => Error): AsyncGenerator<
 }
 
 async function* expanded(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
-  const body = intake(toBytes(() => blocks(content(input, cutIn(what)))));
+  const body = intake(toBytes(() => blocks(input, what)));
   const [algorithm] = await body.take(1);
   const rest = toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
     for (let bytes = await body.take(STEP); bytes.length > 0; bytes = await body.take(STEP)) {
@@ -141,4 +121,9 @@ function malformed(what: string, why: string): IntegrityError {
 
 function cutIn(what: string): () => Error {
   return () => malformed(what, "it is cut short");
+}
+
+/** The content that comes next, in blocks that can be given away, all full but the last. */
+function blocks(input: Intake, what: string): AsyncGenerator<U8, void, undefined> {
+  return rechunk(content(input, cutIn(what)), STEP, takeBlock, cutBlock);
 }
