@@ -137,6 +137,8 @@ judged(
       const OTHER = new TextEncoder().encode("<SVG/>"); // of the same length: only its digest tells
       const theirs = { type: "text/html", body: OTHER, ours: false };
       await put(server, "b/attachments/cZERO-_1", SMALL, "image/svg+xml");
+      // Without it the server would take the folder of its streams away when the last one goes, while the next is made in it.
+      await ask(nc, "STREAM.CREATE.KEPT", { name: "KEPT", subjects: ["kept"] });
       // A stream in the way is found before the bucket is touched.
       await ask(nc, "STREAM.CREATE.EVT", { name: "EVT", subjects: ["other"] });
       await assert.rejects(restore(), /1 of 3 streams exist \("EVT"\)\. Nothing was changed/);
@@ -147,7 +149,7 @@ judged(
         restore(),
         /keys of 1 asset in s3:\/\/backups\/b\S* \("instance\/avatar1"\)\. Nothing was changed; use --conflict skip/,
       );
-      assert.equal((await ask(nc, "INFO")).streams, 0);
+      assert.equal((await ask(nc, "INFO")).streams, 1);
       await ask(nc, "STREAM.CREATE.EVT", { name: "EVT", subjects: ["other"], storage: "memory" });
       await assert.rejects(restore({ conflict: "overwrite" }), /Cannot overwrite "EVT": it lives in memory/);
       assert.deepEqual(
@@ -161,7 +163,7 @@ judged(
       await assert.rejects(restore({ conflict: "overwrite" }), /Cannot restore the stream "NOTIFICATIONS"/);
       assert.deepEqual(await keys(server, "b"), ["attachments/cZERO-_1", "instance/avatar1"]);
       assert.deepEqual(await object(server, "b/instance/avatar1"), { ...theirs, ours: true });
-      assert.equal((await ask(nc, "INFO")).streams, 1);
+      assert.equal((await ask(nc, "INFO")).streams, 2);
       await ask(nc, "STREAM.DELETE.TAKEN");
       assert.deepEqual(await restore({ conflict: "skip", dryRun: true, only: ["assets"] }), [
         "create assets/attachments/aLARGE",

@@ -50,12 +50,18 @@ export const chattoRestoreCommand: Command = command({
     const run = cli.runOptions(args.quiet);
     const resolve = (path: string): string => fromCaller(path, cli.folder);
     warnOf(args.passphrase, run.log);
+    const ask = passphraseOf(args, { confirm: false, resolve });
+    // It is asked for in the middle of a run: not on the line of the progress bar.
+    const passphrase = (): Promise<string> => {
+      cli.clear();
+      return ask();
+    };
     const isAsset = (name: string): boolean => name.startsWith("assets/");
     const acts: { stream: string; action: string }[] = [];
     await chattoRestore(resolve(args.archive), {
       ...where(args.config, cli),
       natsServer: args.natsServer,
-      passphrase: passphraseOf(args, { confirm: false, resolve }),
+      passphrase,
       conflict: args.conflict,
       only: args.only,
       assets: !args.withoutAssets,
