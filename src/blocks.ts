@@ -11,13 +11,19 @@ import type { Bytes, U8 } from "./stage.ts";
 
 /** Most buffers of one length that wait to be used again. */
 const KEPT = 4;
-/** Lengths that are kept: those of tar blocks and of stream chunks. */
-const shelves: ReadonlyMap<number, ArrayBuffer[]> = new Map([[1024 * 1024, []], [2 * 1024 * 1024, []]]);
+/** Lengths that are kept: those of stream chunks, of tar blocks, and of frames of which nothing could be packed. */
+const LENGTHS = [1024 * 1024, 2 * 1024 * 1024, 2304 * 1024];
+const shelves: ReadonlyMap<number, ArrayBuffer[]> = new Map(LENGTHS.map((length) => [length, []]));
 const passing = new WeakSet<ArrayBuffer>();
 
 /** A buffer of `size` bytes to be filled and passed on. Its content is whatever it last held. */
 export function takeBlock(size: number): U8 {
   return pass(new Uint8Array(shelves.get(size)?.pop() ?? new ArrayBuffer(size)));
+}
+
+/** A buffer of at least `size` bytes, of a length that is kept where there is one not much larger. */
+export function takeAtLeast(size: number): U8 {
+  return takeBlock(LENGTHS.find((length) => length >= size && length <= 4 * size) ?? size);
 }
 
 /** The first `size` bytes of a block, to be passed on. Where that is a small part, a copy: the block is not kept along. */

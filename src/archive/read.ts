@@ -17,6 +17,8 @@ import { readSparse, type Sparse } from "./sparse.ts";
 
 /** Files up to this length come as bytes, longer ones as a stream: 1 MiB. */
 export const SMALL: number = 1024 * 1024;
+/** Most bytes of a view of a longer one: all that a block holds. */
+const VIEW = 4 * 1024 * 1024;
 
 /** A streamed file under way. */
 interface Content {
@@ -121,7 +123,7 @@ async function* large(source: Source, member: Member): AsyncGenerator<Entry, voi
   const next = async (): Promise<U8 | undefined> => {
     try {
       if (!content.opened) claim(content);
-      return await take(content, source.view);
+      return await take(content, source.view, VIEW);
     } catch (error) {
       throw labelled("tar", error);
     }

@@ -4,10 +4,14 @@
  * @module
  */
 import * as fs from "node:fs";
+import { setImmediate } from "node:timers";
 import { type Views, viewsOf } from "../blocks.ts";
 import { IntegrityError } from "../errors.ts";
-import type { Entry, U8 } from "../stage.ts";
+import type { Bytes, Entry, U8 } from "../stage.ts";
 import { quote } from "./select.ts";
+
+/** What came sooner had been made before it was asked for: whoever makes it is ahead. */
+const AT_HAND_MS = 0.2;
 
 /** The file, just made, still empty. */
 export interface Target {
@@ -31,17 +35,7 @@ export async function writeContent(
   else if (body instanceof Uint8Array) {
     size = body.length;
     write(target, body);
-  } else if (body) {
-    using file = openBeside(target.path);
-    const next = viewsOf(body);
-    for await (const chunk of next ? each(next) : body()) {
-      size += chunk.length;
-      if (size > entry.bytes) break;
-      if (file) await writeBeside(file, target, chunk);
-      else write(target, chunk);
-      await tick(chunk.length);
-    }
-  }
+  } else if (body) size = await writeStream(target, body, entry.bytes, tick);
   if (size !== entry.bytes) {
     throw new IntegrityError(
       `Cannot restore ${quote(entry.path)}: its content is ${
@@ -49,6 +43,32 @@ export async function writeContent(
       } than the ${entry.bytes} bytes its header says`,
     );
   }
+}
+
+/** Gives the length that was read: at most one chunk more than `most` bytes, which is not written. */
+async function writeStream(
+  target: Target,
+  body: () => Bytes,
+  most: number,
+  tick: (bytes: number) => Promise<void>,
+): Promise<number> {
+  using file = openBeside(target.path);
+  const next = viewsOf(body);
+  let size = 0;
+  let from = performance.now();
+  for await (const chunk of next ? each(next) : body()) {
+    const waited = performance.now() - from;
+    size += chunk.length;
+    if (size > most) break;
+    if (file && waited > AT_HAND_MS) await writeBeside(file, target, chunk);
+    else {
+      writeHere(file, target, chunk);
+      await turn();
+    }
+    await tick(chunk.length);
+    from = performance.now();
+  }
+  return size;
 }
 
 /** Writes what is no hole where it belongs; the rest stays a hole. Gives the length that was read. */
@@ -84,6 +104,20 @@ async function writeExtents(
     throw fault(cause);
   }
   return size;
+}
+
+/** Lets what others have finished meanwhile be taken, and their next work be given out. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve));
+}
+
+function writeHere(file: Deno.FsFile | undefined, target: Target, bytes: U8): void {
+  if (!file) return write(target, bytes);
+  try {
+    for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
+  } catch (cause) {
+    throw target.fault(cause);
+  }
 }
 
 async function* each(next: Views): AsyncGenerator<U8, void, undefined> {

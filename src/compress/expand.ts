@@ -10,7 +10,8 @@ import { inOrder, type SourceReader, through } from "./flow.ts";
 import { FRAME_MAGIC, isSkippable, uint32 } from "./frames.ts";
 import { createGuard, type Guard } from "./guard.ts";
 import { createInput, type Input } from "./input.ts";
-import { createPool, type PoolOptions } from "./pool.ts";
+import type { PoolOptions } from "./pool.ts";
+import { createUnpack } from "./unpack.ts";
 import { walk } from "./walk.ts";
 
 /** Packed and unpacked bytes that may be under way. */
@@ -52,15 +53,15 @@ async function* expanded(source: SourceReader, options: ExpandOptions): AsyncGen
   if (kind === undefined) {
     throw unknown(await input.peek(2 * BLOCK_BYTES), what);
   }
-  const pool = createPool(options.pool);
+  const { unpack, close } = createUnpack(options.pool);
   try {
     yield* inOrder(
-      walk({ input, pool, guard, what, table, room: { bytes: 512 * 1024 } }),
+      walk({ input, unpack, guard, what, table, room: { bytes: 512 * 1024 } }),
       READ_AHEAD_BYTES,
       source,
     );
   } finally {
-    pool.close();
+    await close();
   }
 }
 

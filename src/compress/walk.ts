@@ -5,6 +5,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import { giveBack, takeAtLeast } from "../blocks.ts";
 import { formatBytes } from "../bytes.ts";
 import { IntegrityError, messageOf } from "../errors.ts";
 import type { U8 } from "../stage.ts";
@@ -22,7 +23,6 @@ import {
 } from "./frames.ts";
 import type { Guard } from "./guard.ts";
 import type { Input } from "./input.ts";
-import type { Pool } from "./pool.ts";
 import { FOOTER_BYTES, parseFooter, TABLE_MAGIC } from "./seekable.ts";
 
 /** Longest content that is unpacked whole. Four of them and their packed forms are held at a time. */
@@ -36,8 +36,8 @@ const CHUNK_BYTES = 512 * 1024;
 export interface Walk {
   /** The object, from its first byte. */
   readonly input: Input;
-  /** Who unpacks whole frames. */
-  readonly pool: Pool;
+  /** Unpacks a whole frame; its buffer may be gone or in use again afterwards. */
+  readonly unpack: (frame: U8, size: number) => Promise<U8>;
   /** Who counts. */
   readonly guard: Guard;
   /** The object's name in messages. */
@@ -114,13 +114,14 @@ async function whole(job: Walk, header: FrameHeader, size: number, index: number
   const start = job.input.taken();
   // No encoder makes a frame much larger than its content; a stream of empty blocks would have no end.
   const most = size + (size >> 1) + MAX_BLOCK_BYTES;
-  let frame = new Uint8Array(Math.min(most, job.room.bytes));
+  let frame = takeAtLeast(Math.min(most, job.room.bytes));
   let fill = 0;
   for await (const length of sections(job, header, index)) {
     if (fill + length > most) throw fault(job, `frame ${index} is far larger than its content`);
     if (fill + length > frame.length) {
-      const larger = new Uint8Array(Math.min(most, 2 * frame.length + length));
+      const larger = takeAtLeast(Math.min(most, 2 * frame.length + length));
       larger.set(frame.subarray(0, fill));
+      giveBack(frame);
       frame = larger;
     }
     await exactly(job, frame.subarray(fill, fill + length), index);
@@ -129,11 +130,10 @@ async function whole(job: Walk, header: FrameHeader, size: number, index: number
   // Frames are much like the one before.
   job.room.bytes = fill + (fill >> 4) + MAX_BLOCK_BYTES;
   job.guard.count(size, job.input.taken());
-  const bytes = job.pool.run({ op: "unzstd", bytes: frame.subarray(0, fill), value: size })
-    .catch((cause) => {
-      if (cause instanceof DOMException) throw cause;
-      throw fault(job, `frame ${index} (at byte ${start}) is damaged: ${messageOf(cause)}`, cause);
-    });
+  const bytes = job.unpack(frame.subarray(0, fill), size).catch((cause) => {
+    if (cause instanceof DOMException) throw cause;
+    throw fault(job, `frame ${index} (at byte ${start}) is damaged: ${messageOf(cause)}`, cause);
+  });
   return { weight: size + fill, bytes };
 }
 

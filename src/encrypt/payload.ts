@@ -7,6 +7,7 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from "node:crypto";
 import { cutBlock, giveBack, takeBlock } from "../blocks.ts";
 import { IntegrityError } from "../errors.ts";
+import { type ChaCha, chacha } from "../native/crypto.ts";
 import type { U8 } from "../stage.ts";
 import type { Intake } from "./intake.ts";
 
@@ -19,7 +20,11 @@ const SEALED_CHUNK: number = CHUNK + TAG;
 export const NONCE = 16;
 /** A stream chunk holds as many age chunks as fit. */
 const BATCH_BYTES = 1024 * 1024;
+/** The same of decrypted ones: a frame of ours that could not be packed hardly fits. */
+const OPENED_BYTES = 2 * 1024 * 1024;
 const CIPHER = "chacha20-poly1305";
+/** From this chunk on, after 4 MiB, libcrypto is worth its loading. */
+const NATIVE_FROM = 64;
 
 /** Encrypts a source under a fresh nonce: the nonce, then the chunks. Closes the source. */
 export async function* sealPayload(
@@ -28,12 +33,18 @@ export async function* sealPayload(
 ): AsyncGenerator<U8, void, undefined> {
   const nonce = new Uint8Array(randomBytes(NONCE));
   const key = streamKey(fileKey, nonce);
-  const output = batch();
+  const output = batch(BATCH_BYTES);
+  const native = fromChunk(key);
   let counter = 0;
   yield nonce;
-  for await (const { piece, last } of pieces(source, CHUNK)) {
-    sealChunk(key, counter++, last, piece, output);
-    if (last || output.isFull()) yield output.take();
+  try {
+    for await (const { piece, last } of pieces(source, CHUNK)) {
+      sealChunk({ key, counter, last, native: native.at(counter) }, piece, output);
+      counter++;
+      if (last || output.isFull()) yield output.take();
+    }
+  } finally {
+    native.close();
   }
 }
 
@@ -46,19 +57,47 @@ export async function* openPayload(
   source: Intake,
   what: string,
 ): AsyncGenerator<U8, void, undefined> {
+  let native: LateNative | undefined;
   try {
     const nonce = await source.take(NONCE);
     const key = streamKey(fileKey, nonce);
-    const output = batch();
+    const output = batch(OPENED_BYTES);
     let counter = 0;
+    native = fromChunk(key);
     for await (const { piece, last } of pieces(source.rest(), SEALED_CHUNK)) {
-      const failure = openNext(key, counter++, last, piece, output);
+      const failure = openNext({ key, counter, last, native: native.at(counter) }, piece, output);
+      counter++;
       if ((last || failure !== undefined || output.isFull()) && output.size() > 0) yield output.take();
       if (failure !== undefined) throw new IntegrityError(`Cannot decrypt ${what}: ${failure}. ${NEXT}`);
     }
   } finally {
+    native?.close();
     await source.close();
   }
+}
+
+/** Where a chunk stands, and under which key. */
+interface Place {
+  readonly key: Uint8Array;
+  readonly counter: number;
+  /** Whether the payload ends with it. */
+  readonly last: boolean;
+  /** The quicker way, where there is one. */
+  readonly native: ChaCha | undefined;
+}
+
+/** The quicker way, once it is worth while. */
+interface LateNative {
+  readonly at: (counter: number) => ChaCha | undefined;
+  readonly close: () => void;
+}
+
+function fromChunk(key: Uint8Array): LateNative {
+  let native: ChaCha | undefined;
+  return {
+    at: (counter) => native ??= counter === NATIVE_FROM ? chacha(key) : undefined,
+    close: () => native?.close(),
+  };
 }
 
 interface Piece {
@@ -98,6 +137,9 @@ async function* pieces(source: AsyncIterable<U8>, size: number): AsyncGenerator<
 /** Age chunks gathered into one stream chunk. */
 interface Batch {
   readonly add: (bytes: Uint8Array) => void;
+  /** Room for an age chunk, to be written to; `added` says how much of it is to be kept. */
+  readonly room: () => Uint8Array;
+  readonly added: (size: number) => void;
   readonly size: () => number;
   /** Whether another age chunk may not fit. */
   readonly isFull: () => boolean;
@@ -105,17 +147,24 @@ interface Batch {
   readonly take: () => U8;
 }
 
-function batch(): Batch {
+function batch(most: number): Batch {
   let block: U8 | undefined;
   let size = 0;
   return {
     add: (bytes) => {
-      block ??= takeBlock(BATCH_BYTES);
+      block ??= takeBlock(most);
       block.set(bytes, size);
       size += bytes.length;
     },
+    room: () => {
+      block ??= takeBlock(most);
+      return block.subarray(size, size + SEALED_CHUNK);
+    },
+    added: (bytes) => {
+      size += bytes;
+    },
     size: () => size,
-    isFull: () => size + SEALED_CHUNK > BATCH_BYTES,
+    isFull: () => size + SEALED_CHUNK > most,
     take: () => {
       const all = cutBlock(block!, size);
       block = undefined;
@@ -142,13 +191,11 @@ function chunkNonce(counter: number, last: boolean): Uint8Array {
   return nonce;
 }
 
-function sealChunk(
-  key: Uint8Array,
-  counter: number,
-  last: boolean,
-  plain: Uint8Array,
-  output: Batch,
-): void {
+function sealChunk({ key, counter, last, native }: Place, plain: Uint8Array, output: Batch): void {
+  if (native && plain.length === CHUNK) {
+    native.seal(chunkNonce(counter, last), plain, output.room());
+    return output.added(SEALED_CHUNK);
+  }
   const cipher = createCipheriv(CIPHER, key, chunkNonce(counter, last), { authTagLength: TAG });
   output.add(cipher.update(plain));
   cipher.final();
@@ -156,13 +203,14 @@ function sealChunk(
 }
 
 /** Adds the next chunk's content when it is authentic; says what is wrong. */
-function openNext(
-  key: Uint8Array,
-  counter: number,
-  last: boolean,
-  sealed: Uint8Array,
-  output: Batch,
-): string | undefined {
+function openNext(place: Place, sealed: Uint8Array, output: Batch): string | undefined {
+  const { key, counter, last, native } = place;
+  if (native && sealed.length === SEALED_CHUNK) {
+    if (native.open(chunkNonce(counter, last), sealed, output.room())) {
+      output.added(CHUNK);
+      return undefined;
+    }
+  }
   let chunk = openChunk(key, counter, last, sealed);
   let failure: string | undefined;
   if (chunk === undefined) {

@@ -7,6 +7,8 @@ import { takeBlock } from "../blocks.ts";
 import type { ByteRange, Bytes, U8 } from "../stage.ts";
 
 const CHUNK_BYTES = 1024 * 1024;
+/** A long file is read in larger chunks: each costs a turn of two threads. */
+const LONG_BYTES = 16 * 1024 * 1024;
 
 /** Fills `buffer` from the file's position; gives fewer bytes only at the end of the file. */
 export async function readFull(file: Deno.FsFile, buffer: Uint8Array): Promise<number> {
@@ -20,7 +22,7 @@ export async function readFull(file: Deno.FsFile, buffer: Uint8Array): Promise<n
 }
 
 /**
- * Streams a part of an open file in chunks of 1 MiB, and closes it: after the last byte, on an error, on cancel. Not
+ * Streams a part of an open file in chunks of 1 MiB, a long one in chunks of 2 MiB, and closes it: after the last byte, on an error, on cancel. Not
  * `toBytes`: a stream that is cancelled before its first read never starts its generator, and the file would stay open.
  */
 export function streamFile(
@@ -28,6 +30,7 @@ export function streamFile(
   range: ByteRange,
   explained: (error: unknown) => Promise<Error>,
 ): Bytes {
+  const step = range.end - range.start < LONG_BYTES ? CHUNK_BYTES : 2 * CHUNK_BYTES;
   let at = range.start;
   let open = true;
   function close(): void {
@@ -40,7 +43,7 @@ export function streamFile(
       if (at === range.end) return controller.close();
       try {
         const left = range.end - at;
-        const chunk = left < CHUNK_BYTES ? new Uint8Array(left) : takeBlock(CHUNK_BYTES);
+        const chunk = left < step ? new Uint8Array(left) : takeBlock(step);
         const count = await readFull(file, chunk);
         if (count < chunk.length) {
           throw new Error(`the file was cut while it was read: it ends at byte ${at + count}`);

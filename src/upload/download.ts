@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { createHash } from "node:crypto";
 import { label, readAll, toBytes } from "../bytes.ts";
 import { INDEX } from "../catalog.ts";
+import { hashed } from "../digest.ts";
 import { IndexError, IntegrityError, messageOf, NotFoundError } from "../errors.ts";
 import { requireOnRestore } from "../policy.ts";
 import { type BackupReceipt, decodeReceipt } from "../receipt.ts";
@@ -96,24 +96,18 @@ function verified(
   expected: { readonly bytes: number; readonly sha256: string },
   context: Context,
 ): Bytes {
+  const check = (sha256: string, size: number): void => {
+    if (size === expected.bytes && sha256 === expected.sha256) return;
+    throw new IntegrityError(
+      `Cannot trust "${key}" in ${store.url}: its SHA-256 is not the one in its receipt. It has been damaged or ` +
+        `changed; restore another backup, and find out why`,
+    );
+  };
   return toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
-    const hash = createHash("sha256");
-    let size = 0;
-    let held: U8 | undefined; // the last chunk is handed on only when the whole has proven right
-    for await (const chunk of await store.get(key)) {
+    for await (const chunk of hashed(await store.get(key), expected.bytes, check)) {
       context.signal.throwIfAborted();
-      hash.update(chunk);
-      size += chunk.length;
-      if (held) yield held;
-      held = chunk;
+      yield chunk;
     }
-    if (size !== expected.bytes || hash.digest("hex") !== expected.sha256) {
-      throw new IntegrityError(
-        `Cannot trust "${key}" in ${store.url}: its SHA-256 is not the one in its receipt. It has been damaged or ` +
-          `changed; restore another backup, and find out why`,
-      );
-    }
-    if (held) yield held;
   });
 }
 

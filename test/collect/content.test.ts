@@ -1,4 +1,4 @@
-/** Long contents are written on another thread, with the same errors as on this one. */
+/** Long contents are written on another thread where this one is busy, with the same errors as on this one. */
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { closeSync, openSync, readFileSync } from "node:fs";
@@ -24,7 +24,15 @@ function bodies(): (() => Bytes)[] {
     if (part) buffer.set(part);
     return Promise.resolve(part && buffer.subarray(0, part.length));
   });
-  return [stream, viewed];
+  // Each part comes later than it is asked for: it is written on another thread, the others on this one.
+  const late = (): Bytes =>
+    toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+      for (const part of PARTS) {
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        yield part;
+      }
+    });
+  return [stream, viewed, late];
 }
 
 function entryOf(body: () => Bytes, bytes = 70_005): Entry {
