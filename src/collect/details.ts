@@ -8,6 +8,7 @@ import { ACL_ATTRIBUTES, aclText } from "../libc/acl.ts";
 import type { Reading } from "../libc/read.ts";
 import type { Acl, Entry, U8 } from "../stage.ts";
 import type { Finding } from "./found.ts";
+import type { Stat } from "./quick.ts";
 import type { Holes } from "./read.ts";
 
 /** What is stored: other namespaces are the system's own (SELinux labels, IMA and EVM hashes), and mean nothing on another. */
@@ -17,12 +18,12 @@ const MOST_BYTES = 512 * 1024;
 /** What cannot be looked at is told of where it is opened. */
 const TOLD: readonly unknown[] = ["ENOENT", "ENOTDIR", "EACCES"];
 
-/** The entry with all that is known of what stands at `source`. */
-export function detailed(state: Finding, source: string, entry: Entry): Entry {
+/** The entry with all that is known of what stands at `source`; `stat`: what is known already. */
+export function detailed(state: Finding, source: string, entry: Entry, stat?: Stat): Entry {
   const { libc } = state;
   if (!libc || entry.kind === "hardlink") return entry;
   try {
-    const { mtimeMs, mtimeNs } = libc.stat(source);
+    const { mtimeMs, mtimeNs = 0 } = stat?.mtimeNs === undefined ? libc.stat(source) : stat;
     const found = libc.attributes(source);
     // A time that is another by now: the nanoseconds are not of what was read.
     const precise = mtimeNs > 0 && mtimeMs === entry.mtimeMs ? { ...entry, mtimeNs } : entry;

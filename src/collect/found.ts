@@ -144,7 +144,7 @@ export function file(
   const raw = libc && isRaw(source) ? libcIo(libc) : undefined;
   const opened = raw
     ? openCarefully(source, known, problem, raw, holesBy(libc!))
-    : openFile(source, known, problem, libc && holesBy(libc));
+    : openFile(source, known, problem, libc, libc && holesBy(libc));
   if (!opened) return undefined;
   const { link, stat, changed } = opened;
   const first = link === undefined ? undefined : state.links.get(link);
@@ -161,7 +161,7 @@ export function file(
       "a SQLite database in use is stored file by file. Use collect.sqlite for it",
     );
   }
-  const entry = detailed(state, source, { ...entryOf(state, stored, "file", stat), bytes: stat.size });
+  const entry = detailed(state, source, { ...entryOf(state, stored, "file", stat), bytes: stat.size }, stat);
   return { entry: opened.extents ? { ...entry, extents: opened.extents } : entry, file: opened };
 }
 

@@ -15,6 +15,8 @@ export interface Stat {
   readonly mode: number;
   /** Modification time in milliseconds since 1970. */
   readonly mtimeMs: number;
+  /** Nanoseconds after those milliseconds; absent: not known. */
+  readonly mtimeNs?: number | undefined;
   /** Numeric owner. */
   readonly uid: number;
   /** Numeric group. */
@@ -64,11 +66,13 @@ function standing(details: Details): Standing {
 
 /**
  * A regular file of at most `most` bytes that has one name, and to which nothing happens while it is read. Undefined: it is something
- * else, or fails, or it is not certain that all calls met the same file in the same state. Ask again by descriptor.
+ * else, or fails, or it is not certain that all calls met the same file in the same state. Ask again by descriptor. With the C
+ * library, nanoseconds are told as well.
  */
 export function readQuickly(
   path: string,
   most: number,
+  libc?: Reading,
 ): { readonly stat: Stat; readonly bytes: U8 } | undefined {
   try {
     const before = Deno.lstatSync(path);
@@ -81,16 +85,25 @@ export function readQuickly(
     } finally {
       closeSync(fd);
     }
-    if (!isSame(before, Deno.lstatSync(path))) return undefined;
-    return { stat: statOf(before), bytes: keepRoom(room, before.size) };
+    const details = libc?.stat(path);
+    if (!isSame(before, details ?? shortly(Deno.lstatSync(path)))) return undefined;
+    const stat = details ? { ...statOf(before), mtimeNs: details.mtimeNs } : statOf(before);
+    return { stat, bytes: keepRoom(room, before.size) };
   } catch {
     return undefined;
   }
 }
 
+/** What shows that a file is what it was. */
+type State = Pick<Details, "ino" | "dev" | "size" | "mtimeMs">;
+
 /** Not by the change time as well: Deno gives it in whole seconds. */
-function isSame(a: Deno.FileInfo, b: Deno.FileInfo): boolean {
-  return a.ino === b.ino && a.dev === b.dev && a.size === b.size && a.mtime?.getTime() === b.mtime?.getTime();
+function isSame(a: Deno.FileInfo, b: State): boolean {
+  return a.ino === b.ino && a.dev === b.dev && a.size === b.size && (a.mtime?.getTime() ?? 0) === b.mtimeMs;
+}
+
+function shortly({ ino, dev, size, mtime }: Deno.FileInfo): State {
+  return { ino: ino ?? 0, dev, size, mtimeMs: mtime?.getTime() ?? 0 };
 }
 
 function statOf({ mode, mtime, uid, gid, nlink, size, ino, ctime }: Deno.FileInfo): Stat {

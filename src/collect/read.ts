@@ -6,6 +6,7 @@
 import { readFileSync } from "node:fs";
 import type { Fill } from "../blocks.ts";
 import { toBytes } from "../bytes.ts";
+import type { Reading } from "../libc/read.ts";
 import type { Bytes, U8 } from "../stage.ts";
 import { type Io, NODE } from "./io.ts";
 import { readQuickly, type Stat } from "./quick.ts";
@@ -57,9 +58,10 @@ export function openFile(
   path: string,
   known: (link: string) => boolean,
   problem: (kind: Problem, error?: unknown) => void,
+  libc?: Reading,
   holes?: Holes,
 ): OpenFile | undefined {
-  const small = readQuickly(path, SMALL_BYTES);
+  const small = readQuickly(path, SMALL_BYTES, libc);
   if (small) return opened(small.stat, undefined, small.bytes, false);
   return openCarefully(path, known, problem, NODE, holes);
 }
