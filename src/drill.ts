@@ -247,9 +247,8 @@ async function mustFail(plan: Plan, stored: Stored, context: Context): Promise<v
       if (typeof entry.body === "function") { for await (const _chunk of entry.body()); }
     }
   } catch (error) {
-    const refusal = findError(error, IntegrityError) ?? findError(error, KeyError);
-    if (!refusal) throw error;
-    context.log.info(`Negative drill: failed as it must: ${refusal.message}`);
+    if (!findError(error, IntegrityError) && !findError(error, KeyError)) throw error;
+    context.log.info("Negative drill: failed as it must"); // why would read as if the backup were damaged
     return;
   }
   throw new IntegrityError(
