@@ -9,6 +9,7 @@
 import * as fs from "node:fs";
 import { join } from "node:path";
 import { ExistsError, messageOf, StoreError } from "../errors.ts";
+import { ACL_ATTRIBUTES } from "../libc/acl.ts";
 import type { Context, Files } from "../stage.ts";
 import { type Disk, openDisk } from "./disk.ts";
 import { type Dresser, dresser } from "./dress.ts";
@@ -117,6 +118,7 @@ async function open(context: Context, selection: Selection, disk: Disk): Promise
   const stagings: Staging[] = [];
   try {
     for (const { target } of selection.places) stagings.push(stage(target, mounts, stagings[0]?.path));
+    for (const { path } of stagings) disinherit(path, disk);
     const registration = await register(context.state, stagings.map(({ path }) => path));
     const { umask, ...made } = ways(stagings[0]!);
     const owners = ownersFor(made, context.log);
@@ -127,6 +129,13 @@ async function open(context: Context, selection: Selection, disk: Disk): Promise
     for (const staging of stagings.toReversed()) removeStaging(staging, true);
     throw error;
   }
+}
+
+/** What is made in a folder gets its default ACL instead of the umask; what is restored has its own, or none. */
+function disinherit(path: string, { writer }: Disk): void {
+  if (!writer?.removeAttribute(path, ACL_ATTRIBUTES.default)) return;
+  fs.rmdirSync(join(path, "old"));
+  fs.mkdirSync(join(path, "old"), 0o777);
 }
 
 async function write(

@@ -24,8 +24,8 @@ export interface Writer extends Disposable {
   readonly setTimes: (path: string, ms: number, ns: number) => void;
   /** Sets an extended attribute, of a link itself too where the system allows it. */
   readonly setAttribute: (path: string, name: string, value: Uint8Array<ArrayBuffer>) => void;
-  /** Removes an extended attribute; none there is fine. */
-  readonly removeAttribute: (path: string, name: string) => void;
+  /** Removes an extended attribute; false: it could not, most often because none is there. */
+  readonly removeAttribute: (path: string, name: string) => boolean;
 }
 
 /** renameat2(2). */
@@ -94,10 +94,7 @@ export function openWriter(): Writer | undefined {
     setAttribute: (path, name, value) => {
       check(call.lsetxattr(first(path), second(name), value, BigInt(value.length), 0), `setxattr '${path}'`);
     },
-    removeAttribute: (path, name) => {
-      if (call.lremovexattr(first(path), second(name)) === 0 || errno() === ERRNO.ENODATA) return;
-      throw fault(`removexattr '${path}'`);
-    },
+    removeAttribute: (path, name) => call.lremovexattr(first(path), second(name)) === 0,
     [Symbol.dispose]: library.close,
   };
 }
