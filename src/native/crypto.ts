@@ -5,7 +5,7 @@
  */
 import { createCipheriv, createHash } from "node:crypto";
 import type { U8 } from "../stage.ts";
-import { holding, openNative } from "./library.ts";
+import { type Held, holding, sharedNative } from "./library.ts";
 
 const NAMES = ["libcrypto.so.3", "libcrypto.so.1.1"];
 
@@ -35,7 +35,7 @@ const SYMBOLS = {
   EVP_DigestFinal_ex: FINAL,
 } as const;
 
-type Library = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;
+type Library = Held<typeof SYMBOLS>;
 
 /** EVP_CTRL_AEAD_GET_TAG and EVP_CTRL_AEAD_SET_TAG of openssl/evp.h. */
 const GET_TAG = 0x10;
@@ -68,36 +68,29 @@ export interface Sha256 {
   readonly close: () => void;
 }
 
-let library: Library | undefined;
-let tried = false;
-
-/** Opened at the first need. It must answer as Deno does, else it is not used: a FIPS build has no ChaCha20, for one. */
-function open(): Library | undefined {
-  if (!tried) {
-    const found = openNative(NAMES, SYMBOLS);
-    library = found && isRight(found) ? found : undefined;
-    tried = true;
-  }
-  return library;
-}
+/** It must answer as Deno does, else it is not used: a FIPS build has no ChaCha20, for one. */
+const libcrypto = sharedNative(NAMES, SYMBOLS, isRight);
 
 /** ChaCha20-Poly1305 under `key`; undefined where the library may not be used or is not there. */
 export function chacha(key: Uint8Array): ChaCha | undefined {
-  const found = open();
-  return found && chachaOf(found, key as U8);
+  const held = libcrypto();
+  return held && chachaOf(held, key as U8);
 }
 
 /** A SHA-256; undefined where the library may not be used or is not there. */
 export function sha256Beside(): Sha256 | undefined {
-  const found = open();
-  return found && sha256Of(found);
+  const held = libcrypto();
+  return held && sha256Of(held);
 }
 
-function chachaOf(lib: Library, key: U8): ChaCha | undefined {
+function chachaOf({ lib, release }: Library, key: U8): ChaCha | undefined {
   let context = lib.EVP_CIPHER_CTX_new();
   const length = new Uint8Array(4);
   const cipher = lib.EVP_chacha20_poly1305();
-  if (context === null || cipher === null) return undefined;
+  if (context === null || cipher === null) {
+    release();
+    return undefined;
+  }
   return {
     seal: (nonce, plain, target) => {
       const size = plain.length;
@@ -117,13 +110,17 @@ function chachaOf(lib: Library, key: U8): ChaCha | undefined {
     close: () => {
       if (context !== null) lib.EVP_CIPHER_CTX_free(context);
       context = null;
+      release();
     },
   };
 }
 
-function sha256Of(lib: Library): Sha256 | undefined {
+function sha256Of({ lib, release }: Library): Sha256 | undefined {
   let context = lib.EVP_MD_CTX_new();
-  if (context === null || lib.EVP_DigestInit_ex(context, lib.EVP_sha256(), null) !== 1) return undefined;
+  if (context === null || lib.EVP_DigestInit_ex(context, lib.EVP_sha256(), null) !== 1) {
+    release();
+    return undefined;
+  }
   const check = (result: number): void => {
     if (result !== 1) throw new Error("Cannot compute a SHA-256: libcrypto has no memory. Run again");
   };
@@ -143,19 +140,21 @@ function sha256Of(lib: Library): Sha256 | undefined {
     close: () => {
       if (context !== null) lib.EVP_MD_CTX_free(context);
       context = null;
+      release();
     },
   };
 }
 
 /** Whether it answers as Deno does: 300 bytes sealed and opened, and hashed. */
-function isRight(lib: Library): boolean {
+function isRight(lib: Library["lib"]): boolean {
   const bytes = Uint8Array.from({ length: 300 }, (_, i) => i * 7);
   const [key, nonce] = [bytes.slice(0, 32), bytes.slice(32, 44)];
   const portable = createCipheriv("chacha20-poly1305", key, nonce, { authTagLength: TAG });
   const expected = portable.update(bytes).toString("hex") + portable.final("hex") +
     portable.getAuthTag().toString("hex");
-  const own = chachaOf(lib, key);
-  const hash = sha256Of(lib);
+  const held = { lib, release: () => {} };
+  const own = chachaOf(held, key);
+  const hash = sha256Of(held);
   try {
     const [sealed, plain] = [new Uint8Array(316), new Uint8Array(300)];
     if (!own || !hash) return false;

@@ -23,21 +23,66 @@ function machineOf(target: string): "x86_64" | "aarch64" | undefined {
   return target === "aarch64-unknown-linux-gnu" ? "aarch64" : undefined;
 }
 
+/** A library in use. */
+export interface Held<S extends Deno.ForeignLibraryInterface> {
+  /** Its functions. */
+  readonly lib: Deno.StaticForeignLibraryInterface<S>;
+  /** Says that none of them is called any more. May be called twice. */
+  readonly release: () => void;
+}
+
 /**
- * Opens the first of some libraries that is there and has all the functions; it stays open until the process ends. Undefined where the
- * permission is not granted, on other systems, and where both glibc and musl are at home: a library of the other kind must not be loaded.
+ * The first of some libraries that is there, has all the functions and is found right: opened for whoever uses it first, closed with who
+ * is left last. Undefined where the permission is not granted, on other systems, and where both glibc and musl are at home: a library of
+ * the other kind must not be loaded.
  */
-export function openNative<const S extends Deno.ForeignLibraryInterface>(
+export function sharedNative<const S extends Deno.ForeignLibraryInterface>(
   names: readonly string[],
   symbols: S,
-): Deno.StaticForeignLibraryInterface<S> | undefined {
+  isRight: (lib: Deno.StaticForeignLibraryInterface<S>) => boolean = () => true,
+): () => Held<S> | undefined {
+  let library: Deno.DynamicLibrary<S> | undefined;
+  let users = 0;
+  let isMissing = false;
+
+  function release(): void {
+    users--;
+    if (users > 0) return;
+    library?.close();
+    library = undefined;
+  }
+
+  return () => {
+    if (isMissing) return undefined;
+    users++;
+    library ??= openNative(names, symbols);
+    if (!library || (users === 1 && !isRight(library.symbols))) {
+      isMissing = true;
+      release();
+      return undefined;
+    }
+    let isHeld = true;
+    return {
+      lib: library.symbols,
+      release: () => {
+        if (isHeld) release();
+        isHeld = false;
+      },
+    };
+  };
+}
+
+function openNative<const S extends Deno.ForeignLibraryInterface>(
+  names: readonly string[],
+  symbols: S,
+): Deno.DynamicLibrary<S> | undefined {
   const machine = machineOf(Deno.build.target);
   if (machine === undefined || mayHaveMusl(machine)) return undefined;
   for (const name of names) {
     const paths = folders(machine).map((folder) => `${folder}/${name}`).filter(isGranted);
     for (const path of isGranted() ? [name] : paths) {
       try {
-        return Deno.dlopen(path, symbols).symbols;
+        return Deno.dlopen(path, symbols);
       } catch { /* not there, or too old to have them all */ }
     }
   }

@@ -5,7 +5,7 @@
  */
 import { giveBack, takeBlock } from "../blocks.ts";
 import type { U8 } from "../stage.ts";
-import { holding, openNative } from "./library.ts";
+import { type Held, holding, sharedNative } from "./library.ts";
 
 const NAMES = ["libzstd.so.1"];
 
@@ -21,7 +21,7 @@ const SYMBOLS = {
   unpackBeside: { ...UNPACK, nonblocking: true },
 } as const;
 
-type Library = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;
+const libzstd = sharedNative(NAMES, SYMBOLS);
 
 /** Unpacks frames. */
 export interface Unpacker {
@@ -34,20 +34,16 @@ export interface Unpacker {
   readonly close: () => Promise<void>;
 }
 
-let library: Library | undefined;
-let tried = false;
-
 /**
  * An unpacker that does up to `width` frames at a time beside this thread, or with 0 each on this thread; undefined where the library may
  * not be used or is not there.
  */
 export function unpacker(width: number): Unpacker | undefined {
-  if (!tried) library = openNative(NAMES, SYMBOLS);
-  tried = true;
-  return library && unpackerOf(library, width);
+  const held = libzstd();
+  return held && unpackerOf(held, width);
 }
 
-function unpackerOf(lib: Library, width: number): Unpacker {
+function unpackerOf({ lib, release }: Held<typeof SYMBOLS>, width: number): Unpacker {
   const idle: Deno.PointerObject[] = [];
   const waiting: (() => void)[] = [];
   const running = new Set<Promise<unknown>>();
@@ -77,6 +73,7 @@ function unpackerOf(lib: Library, width: number): Unpacker {
     for (const go of waiting.splice(0)) go();
     await Promise.all(running);
     for (const context of idle.splice(0)) lib.ZSTD_freeDCtx(context);
+    release();
   }
 
   return { unpack, close };

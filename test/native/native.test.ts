@@ -18,7 +18,10 @@ const KEY = noise(32, 1);
 
 /** Registers a test that needs both libraries: Debian's tools stand on them. */
 function native(name: string, fn: () => Promise<void> | void): void {
-  const here = chacha(KEY) !== undefined && unpacker(1) !== undefined;
+  const [cipher, unpack] = [chacha(KEY), unpacker(1)];
+  const here = cipher !== undefined && unpack !== undefined;
+  cipher?.close();
+  void unpack?.close();
   const ignore = !here && Deno.env.get("CI") === undefined;
   Deno.test({ name: here ? name : `${name} [needs libcrypto and libzstd]`, ignore, fn });
 }
