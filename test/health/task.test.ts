@@ -85,7 +85,7 @@ health = { ${health} }
     assert.equal(code, 2);
     assert.match(
       err,
-      /line 5, plan\.app\.health: Cannot use maxAge = "26": write a span such as "30min", "26h"/,
+      /line 5, plan\.app\.health: Cannot use maxAge = "26": write a span such as "90s", "30min", "26h"/,
     );
     const given = await run(user, "health", ["--from", "store", "--size-share", "lots"]);
     assert.deepEqual([given.code, /sizeShare = NaN/.test(given.err)], [2, true], given.err);

@@ -101,7 +101,10 @@ Deno.test("stopped: what strict forbids is found before the stop", async () => {
   const config = it.dir.join("backup.toml");
   writeFileSync(
     config,
-    readFileSync(config, "utf8").replace(`data = "data" }`, `data = "data" }, strict = true`),
+    readFileSync(config, "utf8").replace(
+      `data = "data" }`,
+      `data = "data" }, strict = true, metadata = "basic"`,
+    ),
   );
   const refused = await run(user, "backup", ["--plan", "counter"]);
   assert.equal(refused.code, 1, refused.err);
