@@ -79,7 +79,7 @@ export function symlink(state: Finding, source: string, stored: string): Found |
   if (!stat.isSymlink) return void state.warn("changed", stored, REPLACED);
   try {
     const target = linkText(source, state.libc);
-    return { entry: detailed(state, source, { ...entryOf(state, stored, "symlink", stat), target }) };
+    return { entry: detailed(state, source, { ...entryOf(state, stored, "symlink", stat), target }, stat) };
   } catch (error) {
     if (!(error instanceof Deno.errors.InvalidData)) throw error;
     return void state.warn("name", stored, "the link's text is not UTF-8. Make it anew");
@@ -104,7 +104,7 @@ export function look(state: Finding, source: string, stored: string): Seen | und
   const stat = statAt(source, state.libc);
   if (!stat.isFile) return undefined;
   const plain = { ...entryOf(state, stored, "file", stat), bytes: stat.size };
-  const entry = detailed(state, source, plain);
+  const entry = detailed(state, source, plain, stat);
   if (stat.nlink === 1) return { source, entry, stat, link: undefined, renewed: false };
   const link = linkOf(source, state.libc);
   const first = state.links.get(link);

@@ -34,9 +34,12 @@ export interface Stat {
 /** No link is followed, and a pipe that took the file's place does not make the open wait. */
 export const FLAGS: number = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
-/** Metadata of what stands at a path: itself, not what it points to. Throws what Deno throws. */
+/**
+ * Metadata of what stands at a path: itself, not what it points to. By the C library where it may be asked: it tells more and makes
+ * fewer objects. Throws what Deno throws, or the library's errors, with a `code` either way.
+ */
 export function statAt(path: string, libc?: Reading): Standing {
-  if (libc && isRaw(path)) return standing(libc.stat(path));
+  if (libc?.unbounded || libc && isRaw(path)) return standing(libc.stat(path));
   const info = Deno.lstatSync(path);
   const { dev, isDirectory, isFile, isSymlink } = info;
   return { ...statOf(info), dev, isDirectory, isFile, isSymlink };
@@ -66,8 +69,7 @@ function standing(details: Details): Standing {
 
 /**
  * A regular file of at most `most` bytes that has one name, and to which nothing happens while it is read. Undefined: it is something
- * else, or fails, or it is not certain that all calls met the same file in the same state. Ask again by descriptor. With the C
- * library, nanoseconds are told as well.
+ * else, or fails, or it is not certain that all calls met the same file in the same state. Ask again by descriptor.
  */
 export function readQuickly(
   path: string,
@@ -75,7 +77,7 @@ export function readQuickly(
   libc?: Reading,
 ): { readonly stat: Stat; readonly bytes: U8 } | undefined {
   try {
-    const before = Deno.lstatSync(path);
+    const before = statAt(path, libc);
     if (!before.isFile || before.nlink !== 1 || before.size > most) return undefined;
     // One byte more than it should hold: files that say 0 and hold something (/proc) are not taken for empty.
     const room = takeRoom(before.size + 1);
@@ -85,25 +87,18 @@ export function readQuickly(
     } finally {
       closeSync(fd);
     }
-    const details = libc?.stat(path);
-    if (!isSame(before, details ?? shortly(Deno.lstatSync(path)))) return undefined;
-    const stat = details ? { ...statOf(before), mtimeNs: details.mtimeNs } : statOf(before);
-    return { stat, bytes: keepRoom(room, before.size) };
+    return isSame(before, statAt(path, libc))
+      ? { stat: before, bytes: keepRoom(room, before.size) }
+      : undefined;
   } catch {
     return undefined;
   }
 }
 
-/** What shows that a file is what it was. */
-type State = Pick<Details, "ino" | "dev" | "size" | "mtimeMs">;
-
-/** Not by the change time as well: Deno gives it in whole seconds. */
-function isSame(a: Deno.FileInfo, b: State): boolean {
-  return a.ino === b.ino && a.dev === b.dev && a.size === b.size && (a.mtime?.getTime() ?? 0) === b.mtimeMs;
-}
-
-function shortly({ ino, dev, size, mtime }: Deno.FileInfo): State {
-  return { ino: ino ?? 0, dev, size, mtimeMs: mtime?.getTime() ?? 0 };
+/** Of the change time whole seconds: Deno gives no more. */
+function isSame(a: Standing, b: Standing): boolean {
+  return a.ino === b.ino && a.dev === b.dev && a.size === b.size && a.mtimeMs === b.mtimeMs &&
+    a.mtimeNs === b.mtimeNs && a.ctimeMs === b.ctimeMs;
 }
 
 function statOf({ mode, mtime, uid, gid, nlink, size, ino, ctime }: Deno.FileInfo): Stat {

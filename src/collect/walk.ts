@@ -277,7 +277,7 @@ function* visitFolder(
     report(state, stored, error);
   }
   const inner = enter(state, frame, node.name, source, nodes, taken);
-  inner.held = detailed(state, source, entryOf(state, stored, "directory", stat));
+  inner.held = detailed(state, source, entryOf(state, stored, "directory", stat), stat);
   return inner;
 }
 

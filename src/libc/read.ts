@@ -40,6 +40,8 @@ export interface Details {
 
 /** Reads through the C library. Paths are text as src/raw_name.ts has it. Calls throw {@linkcode LibcError}; no link at the end of a path is followed. */
 export interface Reading {
+  /** Whether Deno may read everything: where it may not, the library is only to be asked about what Deno has looked at. */
+  readonly unbounded: boolean;
   /** What stands at a path, or behind a descriptor. */
   readonly stat: (at: string | number) => Details;
   /** The extended attributes of what stands at a path; undefined: none, or its file system has none. */
@@ -90,7 +92,9 @@ export function openReading(): Reading | undefined {
       call.open(path(at), flags | OPEN.CLOEXEC | OPEN.NOFOLLOW | OPEN.NONBLOCK, 0),
       () => `open "${at}"`,
     );
+  const { state, partial } = Deno.permissions.querySync({ name: "read" });
   return {
+    unbounded: state === "granted" && !partial,
     stat: statWith((fd, name, flags, into) => call.statx(fd, name, flags, BASIC_STATS, into), path, fault),
     attributes: attributesWith(call.llistxattr, call.lgetxattr, errno, fault, path),
     names: (at) => {
@@ -147,14 +151,15 @@ function statWith(
     if (failed !== 0) throw fault(`look at ${typeof at === "number" ? "an open file" : `"${at}"`}`);
     const mode = view.getUint16(28, true);
     const dev = deviceOf(view.getUint32(136, true), view.getUint32(140, true));
+    const ino = long(32);
     return {
       kind: KINDS[mode >> 12] ?? "special",
       mode,
       uid: view.getUint32(20, true),
       gid: view.getUint32(24, true),
       nlink: view.getUint32(16, true),
-      id: `${dev}:${view.getBigUint64(32, true)}`,
-      ino: long(32),
+      id: `${dev}:${ino >= 0 && ino <= Number.MAX_SAFE_INTEGER ? ino : view.getBigUint64(32, true)}`,
+      ino,
       dev,
       size: long(40),
       allocated: long(48) * 512,
