@@ -5,6 +5,7 @@
  */
 import { constants, gzipSync, zstdCompressSync, zstdDecompressSync, type ZstdOptions } from "node:zlib";
 import type { U8 } from "../stage.ts";
+import { FAST_LEVEL, levelFor } from "./dense.ts";
 import { frameLength } from "./frames.ts";
 
 /** One piece of work, independent of every other. */
@@ -21,17 +22,6 @@ export interface Job {
 interface PledgedOptions extends ZstdOptions {
   readonly pledgedSrcSize: number;
 }
-
-/** Samples are spread over the block: 16 runs of 4 KiB see a photograph between two texts. */
-const SAMPLE_RUNS = 16;
-const SAMPLE_RUN_BYTES = 4096;
-/** Before those, 32 glimpses of 256 bytes. */
-const GLIMPSES = 32;
-const GLIMPSE_BYTES = 256;
-/** A sample that shrinks by less than 1/64 will not repay the search for matches. */
-const SAMPLE_GAIN = 64;
-/** What such a block gets: as fast as a copy, still with a checksum, and long repeats are still found. */
-const FAST_LEVEL = 1;
 
 /** Room for the next frame's output in bytes: a little more than the last one took. */
 let room = 512 * 1024;
@@ -52,7 +42,8 @@ export function work(job: Job): U8 {
 
 /** One zstd frame (RFC 8878) with content size and checksum. */
 function packZstd(block: U8, level: number): U8 {
-  const dense = level > FAST_LEVEL && isDense(block);
+  const chosen = levelFor(block, level, sizeOf);
+  const dense = chosen !== level;
   const most = block.length + (block.length >> 8) + 1024;
   const options: PledgedOptions = {
     // No room that will not be needed: new memory costs as much as a quarter of the compression. The result is the same.
@@ -60,7 +51,7 @@ function packZstd(block: U8, level: number): U8 {
     // Without it Deno writes no content size, and the frame could not be given whole to the decoder.
     pledgedSrcSize: block.length,
     params: {
-      [constants.ZSTD_c_compressionLevel]: dense ? FAST_LEVEL : level,
+      [constants.ZSTD_c_compressionLevel]: chosen,
       [constants.ZSTD_c_checksumFlag]: 1,
     },
   };
@@ -72,33 +63,8 @@ function packZstd(block: U8, level: number): U8 {
   return owned(output.subarray(0, length));
 }
 
-/** Whether a block looks like noise, so that searching it for matches would be a waste. */
-function isDense(block: U8): boolean {
-  const runs = SAMPLE_RUNS * SAMPLE_RUN_BYTES;
-  if (block.length < 2 * runs) return false;
-  if (!isFlat(block)) return false;
-  const sample = new Uint8Array(runs);
-  const stride = Math.floor((block.length - SAMPLE_RUN_BYTES) / (SAMPLE_RUNS - 1));
-  for (let run = 0; run < SAMPLE_RUNS; run++) {
-    sample.set(block.subarray(run * stride, run * stride + SAMPLE_RUN_BYTES), run * SAMPLE_RUN_BYTES);
-  }
-  const packed = zstdCompressSync(sample, { params: { [constants.ZSTD_c_compressionLevel]: 1 } });
-  return packed.length > runs - runs / SAMPLE_GAIN;
-}
-
-/** Whether all bytes are about as frequent, in a small sample; texts and programs, for which this is all that it costs, are not. */
-function isFlat(block: U8): boolean {
-  const counts = new Uint32Array(256);
-  const stride = Math.floor(block.length / GLIMPSES);
-  for (let i = 0; i < GLIMPSES; i++) {
-    const at = i * stride;
-    for (let k = at; k < at + GLIMPSE_BYTES; k++) counts[block[k]!]!++;
-  }
-  const bytes = GLIMPSES * GLIMPSE_BYTES;
-  let squares = 0;
-  for (const count of counts) squares += count * count;
-  // 1/256 for noise; below 1/180 (7.5 bits of order-2 entropy) nothing lies that Huffman codes shrink by 1/64.
-  return squares * 180 < bytes * bytes;
+function sizeOf(sample: U8): number {
+  return zstdCompressSync(sample, { params: { [constants.ZSTD_c_compressionLevel]: FAST_LEVEL } }).length;
 }
 
 /** One gzip member (RFC 1952): no name, no time, operating system "unknown" on every system. */

@@ -9,7 +9,8 @@ import type { Archive, Bytes, FactSheet, Stage, StageFact, U8 } from "../stage.t
 import { expand } from "./expand.ts";
 import { inOrder, type SourceReader, through, type Unit } from "./flow.ts";
 import { createInput } from "./input.ts";
-import { createPool, type Pool, type PoolOptions } from "./pool.ts";
+import { createPack, type Pack } from "./pack.ts";
+import type { PoolOptions } from "./pool.ts";
 import { openRanges } from "./ranges.ts";
 import type { TableBuilder } from "./seekable.ts";
 
@@ -94,28 +95,28 @@ function isSeekable(output: Archive): boolean {
 
 function pack(recipe: Recipe, open: () => Bytes): Bytes {
   return through(open, async function* (source): AsyncGenerator<U8> {
-    const pool = createPool(recipe.pool);
+    const packer = createPack(recipe.tool, recipe.level, recipe.pool);
     const trailer = recipe.trailer?.();
     const sizes: number[] = [];
     try {
-      const room = Math.max(1, BLOCKS_PER_WORKER * pool.size) * recipe.blockBytes;
-      for await (const bytes of inOrder(blocks(recipe, source, pool, sizes), room, source)) {
+      const room = Math.max(1, BLOCKS_PER_WORKER * packer.width) * recipe.blockBytes;
+      for await (const bytes of inOrder(blocks(recipe, source, packer, sizes), room, source)) {
         trailer?.add(bytes.length, sizes.shift()!);
         yield bytes;
       }
       if (trailer) yield trailer.end();
     } finally {
-      pool.close();
+      await packer.close();
       emptyShelves();
     }
   });
 }
 
-/** The blocks of the source on their way through the pool, and their sizes; an empty source is one empty block. */
+/** The blocks of the source on their way through the packer, and their sizes; an empty source is one empty block. */
 async function* blocks(
   recipe: Recipe,
   source: SourceReader,
-  pool: Pool,
+  packer: Pack,
   sizes: number[],
 ): AsyncGenerator<Unit> {
   const input = createInput(source);
@@ -126,8 +127,7 @@ async function* blocks(
     const size = block.length;
     if (size === 0 && count > 0) return;
     sizes.push(size);
-    const bytes = pool.run({ op: recipe.tool, bytes: block, value: recipe.level }, madeMs);
-    yield { weight: recipe.blockBytes, bytes };
+    yield { weight: recipe.blockBytes, bytes: packer.pack(block, madeMs) };
     if (size < recipe.blockBytes) return;
   }
 }

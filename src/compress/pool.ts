@@ -6,6 +6,7 @@
 import { giveBack, pass } from "../blocks.ts";
 import type { U8 } from "../stage.ts";
 import { type Job, work } from "./codec.ts";
+import { createPressure, JOBS_PER_HAND } from "./pressure.ts";
 import type { Answer } from "./worker.ts";
 
 /** A pool. Results come in any order; callers keep the order by keeping the promises. */
@@ -35,14 +36,8 @@ export interface PoolOptions {
   readonly url?: URL | undefined;
 }
 
-/** Jobs a worker may hold: one it works on and one that waits. */
-const JOBS_PER_HAND = 2;
-
 /** Jobs that wait for a worker to start, while this thread makes further ones: as many as are under way; what comes then is done here. */
 const WAITING = 4;
-
-/** Jobs in a row that met only busy workers, before another worker is started. */
-const PRESSED = 4;
 
 /** One worker and the jobs it has, in order: a worker answers in the order it was asked. */
 interface Hand {
@@ -62,28 +57,16 @@ export function createPool(options: PoolOptions = {}): Pool {
   const cores = options.cores ?? (options.workers === undefined ? navigator.hardwareConcurrency : Infinity);
   const hands: Hand[] = [];
   let state: "inline" | "workers" | "closed" = "inline";
+  const pressed = createPressure(cores);
   let seen = 0;
-  let pressed = 0;
-  let last = performance.now();
 
   async function run(job: Job, madeMs = 0): Promise<U8> {
-    const now = performance.now();
-    const sinceLast = now - last;
-    last = now;
+    const isPressed = pressed(hands.length, state === "workers" && hands.every(isBusy), madeMs);
     seen += Math.max(job.bytes.length, job.op === "unzstd" ? job.value : 0);
     if (state === "inline" && size > 0 && seen >= inlineBytes && mayLoad(url)) {
       state = "workers";
       hands.push(hire(url));
-    } else if (state === "workers" && hands.length < size) {
-      // Another one only when there is work for it, and not for a moment: a start costs as much as packing 10 MiB. Where it would
-      // take the core of a thread that is busy itself, all get slower.
-      const room = hands.length + 1 < cores || madeMs < sinceLast / 2;
-      pressed = room && hands.every(isBusy) ? pressed + 1 : 0;
-      if (pressed === PRESSED) {
-        pressed = 0;
-        hands.push(hire(url));
-      }
-    }
+    } else if (isPressed && hands.length < size) hands.push(hire(url));
     let hand = idlest(hands);
     for (let coming = first(hands); !hand && coming; coming = first(hands)) {
       coming.waiting++;

@@ -20,10 +20,11 @@ export interface ZstdOptions {
 /**
  * Compresses with zstd, on several cores. Every 2 MiB become a frame of their own with content size and checksum, and a seek table
  * (zstd seekable format) ends the object: `zstd -d` and `pzstd -d` open it, and parts of it can be read on their own. Equal input gives
- * equal output. Undo takes any zstd, gzip or plain tar, told by content; it throws {@linkcode IntegrityError} on a cut, on damage, on
+ * equal output, from one version of zstd. Undo takes any zstd, gzip or plain tar, told by content; it throws {@linkcode IntegrityError} on a cut, on damage, on
  * trailing bytes, and past `want.limits`. Throws RangeError on a level outside 1 to 19.
  *
- * Workers need read permission for this module's folder; without it everything runs on the calling thread, with the same output.
+ * Where FFI is granted and the system has libzstd, that packs, in less time; a frame's bytes are then those of its version. Workers, which
+ * pack elsewhere, need read permission for this module's folder; without it everything runs on the calling thread, with the same output.
  */
 export function zstd(options: ZstdOptions = {}): Stage<Archive, Archive> {
   return zstdOn({}, options);

@@ -1,27 +1,51 @@
 /**
- * Zstd frames unpacked by the system's libzstd, where it may be used: beside the calling thread, into buffers that are used again.
+ * Zstd frames made and unpacked by the system's libzstd, where it may be used: beside the calling thread, into buffers that are used again.
  *
  * @module
  */
-import { giveBack, takeBlock } from "../blocks.ts";
+import { cutBlock, giveBack, takeAtLeast, takeBlock } from "../blocks.ts";
 import type { U8 } from "../stage.ts";
 import { type Held, holding, sharedNative } from "./library.ts";
 
 const NAMES = ["libzstd.so.1"];
 
-const UNPACK = {
-  name: "ZSTD_decompressDCtx",
-  parameters: ["pointer", "buffer", "usize", "buffer", "usize"],
-  result: "usize",
-} as const;
+const CALL = { parameters: ["pointer", "buffer", "usize", "buffer", "usize"], result: "usize" } as const;
+const MAKE = { parameters: [], result: "pointer" } as const;
+const FREE = { parameters: ["pointer"], result: "usize" } as const;
 const SYMBOLS = {
-  ZSTD_createDCtx: { parameters: [], result: "pointer" },
-  ZSTD_freeDCtx: { parameters: ["pointer"], result: "usize" },
-  unpack: UNPACK,
-  unpackBeside: { ...UNPACK, nonblocking: true },
+  ZSTD_createCCtx: MAKE,
+  ZSTD_freeCCtx: FREE,
+  ZSTD_CCtx_setParameter: { parameters: ["pointer", "i32", "i32"], result: "usize" },
+  pack: { ...CALL, name: "ZSTD_compress2" },
+  packBeside: { ...CALL, name: "ZSTD_compress2", nonblocking: true },
+  ZSTD_createDCtx: MAKE,
+  ZSTD_freeDCtx: FREE,
+  unpack: { ...CALL, name: "ZSTD_decompressDCtx" },
+  unpackBeside: { ...CALL, name: "ZSTD_decompressDCtx", nonblocking: true },
 } as const;
 
+/** ZSTD_c_compressionLevel and ZSTD_c_checksumFlag of zstd.h. */
+const LEVEL = 100;
+const CHECKSUM = 201;
+
 const libzstd = sharedNative(NAMES, SYMBOLS);
+
+/** Makes frames. */
+export interface Packer {
+  /** Lets it work on that many blocks at a time. */
+  readonly widen: (width: number) => void;
+  /** Calls under way and waiting. */
+  readonly load: () => number;
+  /**
+   * One frame with content size and checksum (RFC 8878); the block, of at least one byte, must stay as it is until the promise has
+   * settled. Undefined when there is no memory, or it is closed.
+   */
+  readonly pack: (block: U8, level: number) => Promise<U8 | undefined>;
+  /** How many bytes a frame of a short block takes, at once. */
+  readonly measure: (block: U8, level: number) => number;
+  /** Resolves when no call is under way and the memory is free. Calls that wait for their turn give undefined. */
+  readonly close: () => Promise<void>;
+}
 
 /** Unpacks frames. */
 export interface Unpacker {
@@ -35,46 +59,151 @@ export interface Unpacker {
 }
 
 /**
- * An unpacker that does up to `width` frames at a time beside this thread, or with 0 each on this thread; undefined where the library may
- * not be used or is not there.
+ * A packer that works on up to `width` blocks at a time beside this thread, or with 0 on each on this thread; undefined where the library
+ * may not be used or is not there.
  */
+export function packer(width: number): Packer | undefined {
+  const held = libzstd();
+  return held && packerOf(held, width);
+}
+
+/** An unpacker, in the same way. */
 export function unpacker(width: number): Unpacker | undefined {
   const held = libzstd();
   return held && unpackerOf(held, width);
 }
 
+function packerOf({ lib, release }: Held<typeof SYMBOLS>, first: number): Packer {
+  const { turn, close, load } = crew(
+    { make: lib.ZSTD_createCCtx, free: lib.ZSTD_freeCCtx, release },
+    () => width,
+  );
+  const own = lib.ZSTD_createCCtx();
+  let width = first;
+  let scratch: U8 | undefined;
+
+  async function pack(block: U8, level: number): Promise<U8 | undefined> {
+    const most = bound(block);
+    const frame = takeAtLeast(most);
+    const length = await turn(async (context) => {
+      const arguments_ = [
+        prepared(context, level),
+        frame,
+        BigInt(most),
+        block,
+        BigInt(block.length),
+      ] as const;
+      if (width === 0) return lib.pack(...arguments_);
+      return await holding([frame, block], () => lib.packBeside(...arguments_));
+    });
+    // An error is a number near the largest.
+    if (length !== undefined && length <= most) return cutBlock(frame, length);
+    giveBack(frame);
+    return undefined;
+  }
+
+  function prepared(context: Deno.PointerObject, level: number): Deno.PointerObject {
+    lib.ZSTD_CCtx_setParameter(context, LEVEL, level);
+    lib.ZSTD_CCtx_setParameter(context, CHECKSUM, 1);
+    return context;
+  }
+
+  function measure(block: U8, level: number): number {
+    const most = bound(block);
+    if (own === null) return most;
+    if (!scratch || scratch.length < most) scratch = new Uint8Array(most);
+    return Number(lib.pack(prepared(own, level), scratch, BigInt(most), block, BigInt(block.length)));
+  }
+
+  return {
+    widen: (to) => {
+      width = to;
+    },
+    load,
+    pack,
+    measure,
+    close: async () => {
+      await close(() => own !== null && lib.ZSTD_freeCCtx(own));
+    },
+  };
+}
+
+/** What a frame takes at most: ZSTD_COMPRESSBOUND of zstd.h, and a little more. */
+function bound({ length }: U8): number {
+  return length + (length >> 8) + 1024;
+}
+
 function unpackerOf({ lib, release }: Held<typeof SYMBOLS>, width: number): Unpacker {
-  const idle: Deno.PointerObject[] = [];
-  const waiting: (() => void)[] = [];
-  const running = new Set<Promise<unknown>>();
-  let open = true;
+  const { turn, close } = crew({ make: lib.ZSTD_createDCtx, free: lib.ZSTD_freeDCtx, release }, () => width);
 
   async function unpack(frame: U8, size: number): Promise<U8 | undefined> {
-    while (open && running.size >= Math.max(width, 1)) await new Promise<void>((go) => waiting.push(go));
-    const context = open ? idle.pop() ?? lib.ZSTD_createDCtx() : null;
-    if (context === null) return undefined;
     const content = takeBlock(size);
-    const arguments_ = [context, content, BigInt(size), frame, BigInt(frame.length)] as const;
-    const work = width === 0
-      ? Promise.resolve(lib.unpack(...arguments_))
-      : holding([content, frame], () => lib.unpackBeside(...arguments_));
-    running.add(work);
-    const length = await work;
-    running.delete(work);
-    idle.push(context);
-    waiting.shift()?.();
-    if (Number(length) === size) return content;
+    const length = await turn(async (context) => {
+      const arguments_ = [context, content, BigInt(size), frame, BigInt(frame.length)] as const;
+      if (width === 0) return lib.unpack(...arguments_);
+      return await holding([content, frame], () => lib.unpackBeside(...arguments_));
+    });
+    if (length === size) return content;
     giveBack(content);
     return undefined;
   }
 
-  async function close(): Promise<void> {
+  return { unpack, close: () => close() };
+}
+
+/** What a crew works with. */
+interface Tools {
+  readonly make: () => Deno.PointerValue;
+  readonly free: (context: Deno.PointerObject) => unknown;
+  /** Lets go of the library. */
+  readonly release: () => void;
+}
+
+/** Calls that take turns at contexts: as many at a time as the width says, at least one. */
+interface Crew {
+  /** What a call gives, as a number; undefined when it got no context, or its turn did not come before the end. */
+  readonly turn: (
+    call: (context: Deno.PointerObject) => Promise<bigint | number>,
+  ) => Promise<number | undefined>;
+  /** Waits for what is under way, then frees everything; `also`: what is to be freed besides. May be called twice. */
+  readonly close: (also?: () => unknown) => Promise<void>;
+  /** Calls under way and waiting. */
+  readonly load: () => number;
+}
+
+function crew({ make, free, release }: Tools, width: () => number): Crew {
+  const idle: Deno.PointerObject[] = [];
+  const waiting: (() => void)[] = [];
+  const running = new Set<Promise<unknown>>();
+  let open = true;
+  let freed = false;
+
+  async function turn(
+    call: (context: Deno.PointerObject) => Promise<bigint | number>,
+  ): Promise<number | undefined> {
+    while (open && running.size >= Math.max(width(), 1)) await new Promise<void>((go) => waiting.push(go));
+    const context = open ? idle.pop() ?? make() : null;
+    if (context === null) return undefined;
+    const work = call(context);
+    running.add(work);
+    try {
+      return Number(await work);
+    } finally {
+      running.delete(work);
+      idle.push(context);
+      waiting.shift()?.();
+    }
+  }
+
+  async function close(also?: () => unknown): Promise<void> {
     open = false;
     for (const go of waiting.splice(0)) go();
-    await Promise.all(running);
-    for (const context of idle.splice(0)) lib.ZSTD_freeDCtx(context);
+    await Promise.allSettled(running);
+    for (const context of idle.splice(0)) free(context);
+    if (!freed) also?.();
+    freed = true;
     release();
   }
 
-  return { unpack, close };
+  return { turn, close, load: () => running.size + waiting.length };
 }

@@ -2,16 +2,18 @@
 import { strict as assert } from "node:assert";
 import { Buffer } from "node:buffer";
 import { createCipheriv, createHash } from "node:crypto";
-import { constants, zstdCompressSync } from "node:zlib";
-import { globSync, writeFileSync } from "node:fs";
+import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { globSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { toBytes } from "../../src/bytes.ts";
+import { zstd } from "../../src/compress/zstd.ts";
 import { hashed } from "../../src/digest.ts";
 import { chacha, sha256Beside } from "../../src/native/crypto.ts";
-import { unpacker } from "../../src/native/zstd.ts";
+import { packer, unpacker } from "../../src/native/zstd.ts";
 import type { U8 } from "../../src/stage.ts";
-import { noise, scratch } from "../support.ts";
+import { archiveOf } from "../encrypt/support.ts";
+import { noise, scratch, sh, testContext } from "../support.ts";
 
 const MIB = 1024 * 1024;
 const KEY = noise(32, 1);
@@ -93,6 +95,49 @@ native(
     }
   },
 );
+
+native("libzstd packs frames that Deno and zstd unpack, and measures them", async () => {
+  using tmp = scratch();
+  const contents = Array.from({ length: 9 }, (_, i) => noise(200_000 + i, i).fill(7, 0, i * 20_000));
+  for (const first of [0, 1]) {
+    const { pack, measure, widen, load, close } = packer(first)!;
+    const jobs = contents.map((content, i) => pack(content, 1 + i));
+    assert.equal(load(), contents.length);
+    if (first > 0) widen(3);
+    const frames = (await Promise.all(jobs)).map((frame) => frame!.slice());
+    frames.forEach((frame, i) => {
+      assert.equal(frame[4]! >> 6, 2, "its header has the content's size, in four bytes");
+      assert.equal(frame[4]! & 4, 4, "and a checksum follows");
+      assert.ok(zstdDecompressSync(frame).equals(contents[i]!), `frame ${i}`);
+      assert.equal(measure(contents[i]!, 1 + i), frame.length);
+    });
+    writeFileSync(tmp.join("all.zst"), Buffer.concat(frames));
+    sh("zstd -d -q -f all.zst -o all", { cwd: tmp.path });
+    assert.ok(readFileSync(tmp.join("all")).equals(Buffer.concat(contents)));
+    assert.equal(load(), 0);
+    await close();
+    await close();
+    assert.equal(await pack(contents[0]!, 3), undefined);
+  }
+});
+
+native("what zstd() gives does not depend on how long its blocks wait", async () => {
+  const bytes = Buffer.concat([noise(3 * MIB, 1), Buffer.alloc(2 * MIB, "text and text, "), noise(MIB, 2)]);
+  const packed = async (step: number): Promise<Uint8Array> => {
+    const body = toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+      for (let at = 0; at < bytes.length; at += step) {
+        if (at % 3 === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+        yield new Uint8Array(bytes.subarray(at, at + step));
+      }
+    });
+    const archive = { ...archiveOf(new Uint8Array(0)), body: { read: () => body } };
+    return new Uint8Array(
+      await new Response((await zstd().run(archive, testContext())).body.read()).arrayBuffer(),
+    );
+  };
+  const whole = await packed(bytes.length);
+  for (const step of [300_000, MIB]) assert.deepEqual(await packed(step), whole);
+});
 
 native("an unpacker that is closed ends what is under way, and gives what waits back", async () => {
   const content = noise(MIB, 3);
