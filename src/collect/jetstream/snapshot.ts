@@ -42,8 +42,8 @@ export interface Snapshot extends Cut, SnapshotShape {
   readonly content: Spool;
 }
 
-/** The most that a server sends at once: twice as fast as the 128 KiB that others ask for. A message may have no more than `max_payload`. */
-const CHUNK = 1024 * 1024;
+/** What a server sends at once: quicker than the 128 KiB that others ask for, and than more. A message may have no more than `max_payload`. */
+const CHUNK = 256 * 1024;
 /** Blocks of the spool that are sealed beside this thread, which has acknowledgements to send. */
 const SEALED_BESIDE = 2;
 /** A cluster elects within seconds, or cannot. */

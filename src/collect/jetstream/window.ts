@@ -51,6 +51,7 @@ export function openWindow(what: string, folder: string | undefined): Window {
   let held = 0;
   /** Whether it is worth waiting for room: somebody reads, and not too slowly. */
   let quick = false;
+  let begun = false;
   let taken = 0;
   let mark = performance.now();
   let unwanted = false;
@@ -118,7 +119,15 @@ export function openWindow(what: string, folder: string | undefined): Window {
     taken = 0;
   }
 
+  /** Until it shows to be slow, a reader gets the time to begin: while pieces are sealed he does not get on. */
+  function begin(): void {
+    begun = true;
+    quick = true;
+    mark = performance.now();
+  }
+
   async function next(): Promise<U8 | undefined> {
+    if (!begun) begin();
     while (pieces.length === 0 && !ended) {
       quick = true; // everything has been read
       await changed.promise;
