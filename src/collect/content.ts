@@ -1,5 +1,5 @@
 /**
- * Writes a file's content: small ones at once, long ones on another thread while what comes next is read, decrypted and unpacked.
+ * Writes a file's content.
  *
  * @module
  */
@@ -10,15 +10,16 @@ import { IntegrityError } from "../errors.ts";
 import type { Bytes, Entry, U8 } from "../stage.ts";
 import { quote } from "./select.ts";
 
-/** What came sooner had been made before it was asked for: whoever makes it is ahead. */
-const AT_HAND_MS = 0.2;
+/**
+ * Bytes of a write(2). Of longer ones Linux makes large folios of fresh memory: where a host takes back what is free, as under virtual
+ * machines, copying into those takes three times as long.
+ */
+const PIECE = 128 * 1024;
 
 /** The file, just made, still empty. */
 export interface Target {
   /** Open for writing. */
   readonly fd: number;
-  /** Where it is. Nothing on the way is a link. */
-  readonly path: string;
   /** The error for what the system said while writing; the source's own errors pass as they are. */
   readonly fault: (cause: unknown) => Error;
 }
@@ -52,21 +53,14 @@ async function writeStream(
   most: number,
   tick: (bytes: number) => Promise<void>,
 ): Promise<number> {
-  using file = openBeside(target.path);
   const next = viewsOf(body);
   let size = 0;
-  let from = performance.now();
   for await (const chunk of next ? each(next) : body()) {
-    const waited = performance.now() - from;
     size += chunk.length;
     if (size > most) break;
-    if (file && waited > AT_HAND_MS) await writeBeside(file, target, chunk);
-    else {
-      writeHere(file, target, chunk);
-      await turn();
-    }
+    write(target, chunk);
+    await turn();
     await tick(chunk.length);
-    from = performance.now();
   }
   return size;
 }
@@ -87,7 +81,7 @@ async function writeExtents(
         const to = extents[next]! + extents[next + 1]!;
         const from = Math.max(extents[next]!, size);
         for (let at = from; at < Math.min(to, end);) {
-          at += fs.writeSync(fd, chunk, at - size, Math.min(to, end) - at, at);
+          at += fs.writeSync(fd, chunk, at - size, Math.min(PIECE, Math.min(to, end) - at), at);
         }
         if (to > end) break;
       }
@@ -111,39 +105,15 @@ function turn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve));
 }
 
-function writeHere(file: Deno.FsFile | undefined, target: Target, bytes: U8): void {
-  if (!file) return write(target, bytes);
-  try {
-    for (let at = 0; at < bytes.length;) at += file.writeSync(bytes.subarray(at));
-  } catch (cause) {
-    throw target.fault(cause);
-  }
-}
-
 async function* each(next: Views): AsyncGenerator<U8, void, undefined> {
   for (let part: U8 | undefined; (part = await next());) yield part;
 }
 
-/** A second handle, because those of node:fs write on this thread. Undefined for a mode that does not allow it. */
-function openBeside(path: string): Deno.FsFile | undefined {
-  try {
-    return Deno.openSync(path, { write: true });
-  } catch {
-    return undefined;
-  }
-}
-
-async function writeBeside(file: Deno.FsFile, { fault }: Target, bytes: U8): Promise<void> {
-  try {
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-  } catch (cause) {
-    throw fault(cause);
-  }
-}
-
 function write({ fd, fault }: Target, bytes: U8): void {
   try {
-    for (let at = 0; at < bytes.length;) at += fs.writeSync(fd, bytes, at, bytes.length - at);
+    for (let at = 0; at < bytes.length;) {
+      at += fs.writeSync(fd, bytes, at, Math.min(PIECE, bytes.length - at));
+    }
   } catch (cause) {
     throw fault(cause);
   }

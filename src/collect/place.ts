@@ -100,7 +100,7 @@ export function tree(root: string, umask: number, owners: Owners | undefined, on
       throw fault(entry.path, cause);
     }
     try {
-      await writeContent({ fd, path: abs(path), fault: (cause) => fault(entry.path, cause) }, entry, tick);
+      await writeContent({ fd, fault: (cause) => fault(entry.path, cause) }, entry, tick);
       own(entry, owners, (uid, gid) => fs.fchownSync(fd, uid, gid));
       const mode = allowed(entry.mode, owners);
       // The kernel took the umask off; and a change of owner drops set-uid bits.
