@@ -12,6 +12,7 @@ import * as fs from "node:fs";
 import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { StoreError } from "../errors.ts";
+import { unlock } from "../unlock.ts";
 import { codeOf, setTimes } from "./place.ts";
 import { quote } from "./select.ts";
 
@@ -163,7 +164,7 @@ export function claimLeftover(path: string): Staging | "alive" | undefined {
     const owner = readOwner(file) ?? { target: "", lead: path, pid: 0 };
     return { path, owner, release: closer(lock) };
   } catch (error) {
-    lock.close();
+    unlock(lock);
     throw error;
   }
 }
@@ -172,7 +173,7 @@ export function claimLeftover(path: string): Staging | "alive" | undefined {
 function closer(file: Deno.FsFile): () => void {
   let open = true;
   return () => {
-    if (open) file.close();
+    if (open) unlock(file);
     open = false;
   };
 }

@@ -7,6 +7,7 @@ import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { text as decode } from "../bytes.ts";
 import type { Lock } from "../stage.ts";
+import { unlock } from "../unlock.ts";
 import { codeOf, explain, isAbsent, makeFolders, type Root } from "./folder.ts";
 import { readFull } from "./read.ts";
 
@@ -105,7 +106,7 @@ async function release(file: Deno.FsFile, path: string): Promise<void> {
   try {
     if (await isCurrent(file, path)) await Deno.remove(path);
   } finally {
-    file.close();
+    unlock(file);
   }
 }
 

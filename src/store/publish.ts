@@ -5,6 +5,7 @@
  */
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
+import { unlock } from "../unlock.ts";
 import { codeOf, type Root } from "./folder.ts";
 import { readFull } from "./read.ts";
 
@@ -69,7 +70,7 @@ async function renameUnderGuard(root: Root, temp: string, path: string): Promise
     }
     return await equal(temp, path) ? "done" : "exists";
   } finally {
-    guard.close(); // lets the lock go
+    unlock(guard);
   }
 }
 

@@ -11,6 +11,7 @@ import { utf8 } from "../../bytes.ts";
 import { messageOf } from "../../errors.ts";
 import { stateFolder } from "../../home.ts";
 import type { Bytes, Context } from "../../stage.ts";
+import { unlock } from "../../unlock.ts";
 import { writeExact } from "../../nats/exact.ts";
 import type { Link } from "../../nats/link.ts";
 import { syncFolder } from "../staging.ts";
@@ -63,7 +64,7 @@ export async function openUndo(
       syncFolder(folder);
     },
     end: async (stay) => {
-      lock.close();
+      unlock(lock);
       if (!stay) await rm(folder, { recursive: true, force: true });
     },
   };
@@ -114,7 +115,7 @@ export async function takeBack(
         { cause },
       );
     } finally {
-      lock.close();
+      unlock(lock);
     }
     if (change) await rm(folder, { recursive: true, force: true });
   }

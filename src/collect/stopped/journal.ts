@@ -9,6 +9,7 @@ import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import * as v from "valibot";
 import { stateFolder } from "../../home.ts";
+import { unlock } from "../../unlock.ts";
 import { codeOf } from "../place.ts";
 import { syncFolder, writeDurably } from "../staging.ts";
 import type { Control, Spec } from "./service.ts";
@@ -68,7 +69,7 @@ export function lockService(folder: string, key: string): Disposable | undefined
     create: true,
     mode: 0o600,
   });
-  if (file.tryLockSync(true)) return { [Symbol.dispose]: () => file.close() };
+  if (file.tryLockSync(true)) return { [Symbol.dispose]: () => unlock(file) };
   file.close();
   return undefined;
 }

@@ -7,6 +7,7 @@ import { scanEvent } from "../../collect/events/scan.ts";
 import { readAll, toBytes, utf8 } from "../../bytes.ts";
 import { BusyError, ConfigError, messageOf, NotFoundError } from "../../errors.ts";
 import type { Bytes, Log, U8 } from "../../stage.ts";
+import { unlock } from "../../unlock.ts";
 import { eachLine, isBlank } from "./lines.ts";
 import { SHAPE } from "./sync.ts";
 
@@ -93,7 +94,7 @@ export async function appender(path: string, log: Log): Promise<Appender> {
   return {
     write: (lines) => tryTo("add to", () => writeAll(file, lines)),
     sync: () => tryTo("flush", () => file.syncSync()),
-    [Symbol.dispose]: () => file.close(),
+    [Symbol.dispose]: () => unlock(file),
   };
 }
 
