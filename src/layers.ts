@@ -3,14 +3,15 @@
  *
  * @module
  */
-import { readAll, text } from "./bytes.ts";
+import { readAll } from "./bytes.ts";
 import { findError, IntegrityError, NotFoundError } from "./errors.ts";
 import { comparePaths } from "./order.ts";
+import { nameOf } from "./raw_name.ts";
 import type { BackupReceipt } from "./receipt.ts";
-import type { Context, Entry, Files, IndexEntry } from "./stage.ts";
+import type { Context, Entry, Files, IndexEntry, U8 } from "./stage.ts";
 
 /**
- * The file of an increment that lists what is gone since its base: paths, each ended by a NUL; of a folder, that path alone. What is of
+ * The file of an increment that lists what is gone since its base: paths, as the bytes of their names, each ended by a NUL; of a folder, that path alone. What is of
  * another kind than before is listed too. Sorts behind names in ASCII, so that it comes last.
  */
 export const GONE = "~holdfast-gone";
@@ -41,7 +42,7 @@ export function boundsOf(
 
 /** What one increment says is gone. Reads to the end of what it reads: then it is verified. */
 export async function goneIn(files: Files): Promise<ReadonlySet<string>> {
-  let list: string | undefined;
+  let list: U8 | undefined;
   for await (const entry of files.entries((path) => path === GONE)) {
     if (entry.path === GONE) list = await contentOf(entry);
   }
@@ -50,13 +51,23 @@ export async function goneIn(files: Files): Promise<ReadonlySet<string>> {
       `Cannot use this increment: it lacks "${GONE}", the list of what is gone. Take another copy, or an older backup`,
     );
   }
-  return new Set(list.split("\0").filter((path) => path !== ""));
+  return new Set(namesIn(list));
 }
 
-async function contentOf({ body, bytes }: Entry): Promise<string> {
+/** Names are bytes, as in the archive: stock tools are to find them. */
+function* namesIn(list: U8): Generator<string, void, undefined> {
+  for (let at = 0; at < list.length;) {
+    const nul = list.indexOf(0, at);
+    const end = nul < 0 ? list.length : nul;
+    if (end > at) yield nameOf(list.subarray(at, end));
+    at = end + 1;
+  }
+}
+
+async function contentOf({ body, bytes }: Entry): Promise<U8> {
   if (bytes > GONE_LIMIT) throw new IntegrityError(`Cannot read "${GONE}": it has ${bytes} bytes`);
-  if (typeof body === "function") return text(await readAll(body(), GONE_LIMIT, `"${GONE}"`));
-  return body ? text(body) : "";
+  if (typeof body === "function") return await readAll(body(), GONE_LIMIT, `"${GONE}"`);
+  return body ?? new Uint8Array(0);
 }
 
 /** Whether a path, or a folder above it, is among `gone`. */

@@ -4,6 +4,7 @@ import * as fs from "node:fs";
 import { archive, collect, compress, encrypt, pipeline, sign, store, upload } from "../../mod.ts";
 import { text } from "../../src/bytes.ts";
 import { GONE } from "../../src/layers.ts";
+import { restore } from "../../src/restore.ts";
 import { backup } from "../../src/run.ts";
 import { judged, sh } from "../support.ts";
 import { identity, recipient, type Scene, scene, shape, START } from "./support.ts";
@@ -117,6 +118,30 @@ judged("RESTORE.txt fails, and says so, where a chain cannot be put together", T
   assert.match(run("wrong.txt"), failed);
   fs.rmSync(at.join(`store/${full.id}.receipt.json`));
   assert.match(run("identity.txt"), failed);
+  // Without its own receipt an increment must not pass for a whole tree.
+  for (const damage of [`: >'${id}.receipt.json'`, `rm '${id}.receipt.json'`]) {
+    sh(damage, { cwd: at.join("store") });
+    const said = run("identity.txt");
+    assert.match(
+      said,
+      new RegExp(`Missing or damaged: ${id}.receipt.json, which says what ${id} builds on\n`),
+    );
+    assert.match(said, failed);
+  }
+});
+
+judged("RESTORE.txt removes names that are not UTF-8, and restore() the same", TOOLS, async () => {
+  using at = scene();
+  const names = (cwd: string) => text(sh("find . -mindepth 1 | LC_ALL=C sort | od -An -c", { cwd }));
+  sh("mkdir $'d\\xe9' && touch kept $'r\\xff' $'d\\xe9/x' $'caf\\xc3\\xa9'", { cwd: at.src });
+  await at.run();
+  sh("rm -r $'d\\xe9' $'r\\xff' $'caf\\xc3\\xa9'", { cwd: at.src });
+  const { id } = await at.run();
+  fs.writeFileSync(at.join("store/identity.txt"), identity);
+  sh(`BACKUP=${id}; ${script(at)}`, { cwd: at.join("store") });
+  await restore(at.plan(), { id, into: at.join("out") });
+  assert.equal(names(at.join("store/restored/app")), names(at.src));
+  assert.equal(names(at.join("out/app")), names(at.src));
 });
 
 judged(

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { utf8 } from "../../bytes.ts";
 import { GONE } from "../../layers.ts";
 import { comparePaths } from "../../order.ts";
+import { bytesOf } from "../../raw_name.ts";
 import type { Entry } from "../../stage.ts";
 import type { Found, Seen } from "../found.ts";
 import type { Stat } from "../quick.ts";
@@ -37,7 +37,7 @@ export interface ComparisonOptions {
   readonly rehash: boolean;
   /** Takes what is there now, in path order, with the length of its content. */
   readonly now: (line: Line, bytes: number) => void;
-  /** Takes the paths that are gone, each ended by a NUL. */
+  /** Takes the paths that are gone, as the bytes of their names, each ended by a NUL. */
   readonly gone: (bytes: Uint8Array) => void;
 }
 
@@ -68,7 +68,7 @@ export function compare({ before, rehash, now, gone }: ComparisonOptions): Compa
     release(path);
     if (lastGone !== undefined && isBelow(path, lastGone)) return;
     lastGone = path;
-    gone(utf8(path + "\0"));
+    gone(bytesOf(path + "\0"));
   }
 
   /** A file that was looked at and could not be stored then is not there. */
