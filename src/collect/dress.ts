@@ -26,7 +26,7 @@ export interface Dresser {
   readonly folder: <T extends Clothes>(path: string, on: T) => T;
   /** Sets what had to wait. */
   readonly settle: (path: string, on: Clothes) => void;
-  /** A symbolic link keeps none. */
+  /** What a symbolic link can have on: `trusted.*`, set by {@linkcode Dresser.file} once the link is made. */
   readonly link: <T extends Clothes>(on: T) => T;
   /** Says what was left out. */
   readonly report: () => void;
@@ -125,10 +125,12 @@ export function dresser(writer: Writer | undefined, owners: Owners | undefined, 
     settle: (path, on) => setAcls(path, on, true),
     link: (on) => {
       if (!writer) denied(on);
-      else {for (const name of on.xattrs?.keys() ?? []) {
-          leave("namespace", () => `${quote(name)} of ${quote(on.path)}`);
-        }}
-      return { ...on, xattrs: undefined, acl: undefined };
+      const kept = new Map<string, U8>();
+      for (const [name, value] of writer && on.xattrs || []) {
+        if (name.startsWith("trusted.")) kept.set(name, value);
+        else leave("namespace", () => `${quote(name)} of ${quote(on.path)}`);
+      }
+      return { ...on, xattrs: kept.size > 0 ? kept : undefined, acl: undefined };
     },
     report: () => {
       for (const [reason, { count, first }] of left) {

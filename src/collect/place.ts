@@ -173,7 +173,7 @@ function makeLink(
   path: string,
   entry: Entry,
   owners: Owners | undefined,
-  { times }: Dresser,
+  { file: dress, times }: Dresser,
   disk: Disk,
 ): void {
   try {
@@ -183,6 +183,7 @@ function makeLink(
     throw fault(entry.path, cause);
   }
   own(entry, owners, (uid, gid) => fs.lchownSync(path, uid, gid));
+  if (entry.xattrs) dress(path, entry, entry.mode);
   guard(entry.path, () => {
     if (times) return times(path, entry.mtimeMs, entry.mtimeNs ?? 0);
     // Deno refuses negative fractions here, so a link from before 1970 gets whole seconds.
