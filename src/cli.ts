@@ -84,7 +84,13 @@ export async function main(definition: Command, argv: readonly string[]): Promis
   const terminal = systemTerminal();
   // `deno task backup -- --json` passes the dashes on.
   const args = argv[0] === "--" ? argv.slice(1) : argv;
-  const parsed = parse(definition, args, terminal);
+  let parsed: ReturnType<typeof parse>;
+  try {
+    parsed = parse(definition, args, terminal);
+  } catch (error) {
+    terminal.err(`Error: ${safeLines(messageOf(error))}`);
+    return EXIT.failed;
+  }
   if (typeof parsed === "number") return parsed;
   const bar: { clear: () => void } = { clear: () => {} };
   const say = (line: string): void => {

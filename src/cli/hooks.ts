@@ -6,6 +6,7 @@
 import { dirname } from "node:path";
 import { messageOf } from "../errors.ts";
 import type { Job } from "../job.ts";
+import { remark } from "./terminal.ts";
 
 /** What a hook is told in its environment, as HOLDFAST_PLAN, HOLDFAST_OUTCOME and HOLDFAST_ID. */
 export interface HookFacts {
@@ -48,7 +49,5 @@ export async function runHook(
 }
 
 async function forward(output: ReadableStream<Uint8Array>): Promise<void> {
-  for await (const chunk of output) {
-    for (let at = 0; at < chunk.length;) at += Deno.stderr.writeSync(chunk.subarray(at));
-  }
+  for await (const chunk of output) remark(chunk);
 }

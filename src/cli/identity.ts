@@ -6,6 +6,7 @@
 import { dirname, join } from "node:path";
 import { readIdentities } from "../config/keys.ts";
 import { generateIdentity, recipientOf } from "../encrypt/mod.ts";
+import { syncFolder } from "../collect/staging.ts";
 import { ConfigError, ExistsError, KeyError, messageOf } from "../errors.ts";
 import { configFolder } from "./folders.ts";
 
@@ -40,12 +41,12 @@ export async function ownRecipient(say: (text: string) => void): Promise<string>
   }
   if (await exists(publicFile)) return (await Deno.readTextFile(publicFile)).trim();
   const recipient = await writeIdentity(file, "x25519");
-  await Deno.writeTextFile(publicFile, recipient + "\n", { mode: 0o644 });
   say(
     `Made the key of your backups: ${file}\n` +
       "Copy this file to another place NOW: a password manager, another machine, paper. Without it nobody can read " +
       "these backups, and if this machine is lost, so is the key.",
   );
+  await writeNew(publicFile, recipient + "\n", 0o644);
   return recipient;
 }
 
@@ -59,11 +60,7 @@ export async function writeIdentity(file: string, kind: "x25519" | "hybrid"): Pr
     new Date().toISOString().slice(0, 19)
   }Z\n# public key: ${recipient}\n${identity}\n`;
   try {
-    await Deno.mkdir(dirname(file), { recursive: true, mode: 0o700 });
-    using target = await Deno.open(file, { write: true, createNew: true, mode: 0o600 });
-    const bytes = new TextEncoder().encode(text);
-    for (let at = 0; at < bytes.length;) at += await target.write(bytes.subarray(at));
-    await target.sync();
+    await writeNew(file, text, 0o600);
   } catch (cause) {
     if (cause instanceof Deno.errors.AlreadyExists) {
       throw new ExistsError(
@@ -71,9 +68,28 @@ export async function writeIdentity(file: string, kind: "x25519" | "hybrid"): Pr
         { cause },
       );
     }
-    throw new KeyError(`Cannot write the identity "${file}": ${messageOf(cause)}`, { cause });
+    const why = messageOf(cause);
+    throw new Error(
+      `Cannot write the identity "${file}": ${why}. Nothing was left there; see to its folder, or make one elsewhere with "keygen --out FILE"`,
+      { cause },
+    );
   }
   return recipient;
+}
+
+/** Writes a new file and makes it durable, or leaves nothing: half a key would stand in the way of a whole one. */
+async function writeNew(file: string, text: string, mode: number): Promise<void> {
+  await Deno.mkdir(dirname(file), { recursive: true, mode: 0o700 });
+  using target = await Deno.open(file, { write: true, createNew: true, mode });
+  try {
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length;) at += await target.write(bytes.subarray(at));
+    await target.sync();
+    syncFolder(dirname(file));
+  } catch (error) {
+    await Deno.remove(file);
+    throw error;
+  }
 }
 
 async function exists(file: string): Promise<boolean> {

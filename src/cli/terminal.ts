@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { messageOf } from "../errors.ts";
 
 /** The two streams. */
 export interface Terminal {
@@ -27,10 +28,10 @@ export function systemTerminal(): Terminal {
   const encoder = new TextEncoder();
   const live = Deno.stderr.isTerminal();
   return {
-    out: (line) => writeAll(Deno.stdout, encoder.encode(line + "\n")),
-    bytes: (bytes) => writeAll(Deno.stdout, bytes),
-    err: (line) => writeAll(Deno.stderr, encoder.encode(line + "\n")),
-    draw: (text) => writeAll(Deno.stderr, encoder.encode(text)),
+    out: (line) => result(encoder.encode(line + "\n")),
+    bytes: result,
+    err: (line) => remark(encoder.encode(line + "\n")),
+    draw: (text) => remark(encoder.encode(text)),
     live,
     color: live && (Deno.env.get("NO_COLOR") ?? "") === "" && Deno.env.get("TERM") !== "dumb",
     columns: () => {
@@ -41,6 +42,31 @@ export function systemTerminal(): Terminal {
       }
     },
   };
+}
+
+/** Writes a result. One that cannot be told is a failure, whatever has been done by then. */
+function result(bytes: Uint8Array): void {
+  try {
+    writeAll(Deno.stdout, bytes);
+  } catch (cause) {
+    const why = messageOf(cause);
+    throw new Error(
+      `Cannot write the result to standard output: ${why}. What was done until then stays done; see where it goes`,
+      { cause },
+    );
+  }
+}
+
+/**
+ * Writes a remark to standard error. A log on a full disk, or a terminal that has hung up, is not the run's failure: thrown from
+ * a signal's handler or from where a failure is told, it would end the process before it has cleaned up.
+ */
+export function remark(bytes: Uint8Array): void {
+  try {
+    writeAll(Deno.stderr, bytes);
+  } catch {
+    // There is nobody to tell.
+  }
 }
 
 function writeAll(stream: { writeSync: (bytes: Uint8Array) => number }, bytes: Uint8Array): void {

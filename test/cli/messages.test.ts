@@ -1,7 +1,7 @@
 /** What an operator reads when something is wrong: what it is, and what to do. Each through the command line. */
 import { strict as assert } from "node:assert";
 import { judged, scratch, sh } from "../support.ts";
-import { ROOT, run, type User } from "./support.ts";
+import { bareEnv, ROOT, run, type User } from "./support.ts";
 
 type Dir = ReturnType<typeof scratch>;
 
@@ -330,3 +330,49 @@ judged(
     await says(user, ["backup"], 2, /Cannot use the password in "\S+\/password": its first line is empty/);
   },
 );
+
+judged(
+  "a full disk under the log is no failure, under the results it is one that says so",
+  ["sh"],
+  async () => {
+    using dir = scratch();
+    const user = { home: dir.join("home"), cwd: dir.path };
+    Deno.writeTextFileSync(dir.join("a"), "a");
+    const line = `'${Deno.execPath()}' run -A --no-prompt '${ROOT}/tasks/backup.ts' a --to store`;
+    const shell = async (command: string): Promise<Deno.CommandOutput> =>
+      await new Deno.Command("sh", {
+        args: ["-c", command],
+        cwd: dir.path,
+        clearEnv: true,
+        env: bareEnv(user),
+      })
+        .output();
+    const unlogged = await shell(`${line} 2> /dev/full`);
+    assert.equal(unlogged.code, 0);
+    assert.match(new TextDecoder().decode(unlogged.stdout), /^a_\S+\.tar\.zst\.age\n/);
+    const untold = await shell(`${line} > /dev/full`);
+    assert.equal(untold.code, 1);
+    assert.match(
+      new TextDecoder().decode(untold.stderr),
+      /Error: Cannot write the result to standard output: No space left on device.*stays done/,
+    );
+    const wrong = await shell(`${line} --bogus 2> /dev/full`);
+    assert.equal(wrong.code, 2);
+  },
+);
+
+judged("a key that cannot be written whole is not written, and the next run makes one", ["sh"], async () => {
+  using dir = scratch();
+  const user = { home: dir.join("home"), cwd: dir.path };
+  // No file may grow: what a full disk does to one that has just been created.
+  const line = `trap '' XFSZ; ulimit -f 0; '${Deno.execPath()}' run -A --no-prompt '${ROOT}/tasks/keygen.ts'`;
+  const failed = await new Deno.Command("sh", { args: ["-c", line], clearEnv: true, env: bareEnv(user) })
+    .output();
+  assert.equal(failed.code, 1);
+  assert.match(
+    new TextDecoder().decode(failed.stderr),
+    /Cannot write the identity "\S+identity\.txt": File too large.*Nothing was left there.*--out FILE/,
+  );
+  assert.deepEqual([...Deno.readDirSync(dir.join("home", ".config", "holdfast"))], []);
+  assert.equal((await run(user, "keygen", [])).code, 0);
+});

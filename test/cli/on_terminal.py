@@ -1,4 +1,5 @@
-"""Runs a program on a terminal of its own: waits for each text in turn, then types what goes with it. Prints code and screen as JSON."""
+"""Runs a program on a terminal of its own: waits for each text in turn, then types what goes with it; null hangs up, as a lost
+connection does. Prints code and screen as JSON."""
 import fcntl, json, os, pty, select, signal, struct, sys, termios, time
 
 spec = json.loads(sys.argv[1])
@@ -21,7 +22,11 @@ while time.time() < end:
         found = seen.find(steps[0][0].encode(), at)
         if found >= 0:
             at = len(seen)
-            os.write(fd, steps.pop(0)[1].encode())
+            keys = steps.pop(0)[1]
+            if keys is None:
+                os.close(fd)
+                break
+            os.write(fd, keys.encode())
 else:
     os.kill(pid, signal.SIGKILL)
 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

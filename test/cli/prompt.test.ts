@@ -35,8 +35,8 @@ interface Typed {
   readonly left: number;
 }
 
-/** Runs a task on a terminal; each step is a text to wait for, and what is typed then. */
-async function typed(user: User, args: readonly string[], steps: [string, string][]): Promise<Typed> {
+/** Runs a task on a terminal; each step is a text to wait for, and what is typed then; null hangs up. */
+async function typed(user: User, args: readonly string[], steps: [string, string | null][]): Promise<Typed> {
   const argv = [Deno.execPath(), "run", "-A", "--no-prompt", `${ROOT}/tasks/${args[0]}.ts`, ...args.slice(1)];
   const env = { ...bareEnv(user), TERM: "xterm" };
   const spec = JSON.stringify({ argv, cwd: user.cwd, env, steps });
@@ -93,6 +93,27 @@ judged(
       /secret\.asc": it has a passphrase, and there is no terminal.*passphraseFile = "FILE"/,
     );
     assert.deepEqual(kept(user), []);
+  },
+);
+
+judged(
+  "a terminal that is lost cancels the run, and nothing is left behind",
+  ["python3"],
+  async () => {
+    using dir = scratch();
+    const user = userWith(dir);
+    Deno.writeTextFileSync(
+      `${user.cwd}/backup.toml`,
+      `[plan.app]
+collect = { command = ["sh", "-c", "head -c 1000000 /dev/zero; sleep 100"], path = "a" }
+encrypt = "plaintext"
+upload = { to = "store" }
+`,
+    );
+    const lost = await typed(user, ["backup"], [["Reading", null]]);
+    assert.equal(lost.left, 0, lost.screen);
+    assert.equal(lost.code, 130);
+    assert.deepEqual([...Deno.readDirSync(`${user.cwd}/store`)].map(({ name }) => name), []);
   },
 );
 
