@@ -112,10 +112,17 @@ async function undoAnyCopy(plan: Plan, stored: Stored, context: Context): Promis
     } catch (error) {
       const next = stored.copies[i + 1];
       const damaged = findError(error, IntegrityError) ?? findError(error, StoreError);
+      if (!next && findError(error, IndexError)) throw withoutIndex(stored.id, error);
       if (!next || !damaged) throw error;
       context.log.warn("copy", `${damaged.message}. Going on with the copy in ${next.store.url}`);
     }
   }
+}
+
+/** What to do when nothing but the index may be damaged. */
+function withoutIndex(id: string, cause: unknown): IndexError {
+  const how = `\`restore ${id} --into DIR --only '**'\` reads it without its index`;
+  return new IndexError(`${messageOf(cause)}. The archive may be whole all the same: ${how}`, { cause });
 }
 
 /** A part is restored without the index when that is damaged: the archive has a digest of its own. */

@@ -12,6 +12,7 @@ import type { Plan } from "../../src/find.ts";
 import { decodeReceipt, encodeReceipt } from "../../src/receipt.ts";
 import type { Store, U8 } from "../../mod.ts";
 import { bytesOf, keysOf } from "../engine/support.ts";
+import { shape } from "../since/support.ts";
 import { scratch } from "../support.ts";
 import { ageStage, makeThin, noted, planWith, textOf } from "./support.ts";
 
@@ -145,10 +146,17 @@ Deno.test("an index that is cut, changed or gone: cat() and restore(only) read e
     assert.equal(readFileSync(`${into}/${SMALL}`, "utf8"), readFileSync(dir.join(SMALL), "utf8"), what);
     assert.deepEqual(seen.warnings.map(({ kind }) => kind), ["index", "index", "index"], what);
     await assert.rejects(restore(plan, { ...options, into: dir.join("none") }), (error) => {
-      assert.ok(findError(error, IndexError), `${what}: ${error}`);
+      assert.match(
+        findError(error, IndexError)?.message ?? "",
+        new RegExp(`: \`restore ${id} --into DIR --only '[*][*]'\` reads it without its index$`),
+        `${what}: ${error}`,
+      );
       return true;
     });
     assert.throws(() => Deno.lstatSync(dir.join("none")), Deno.errors.NotFound);
+    // As that says.
+    await restore(plan, { ...options, into: dir.join(`all-${what}`), only: ["**"] });
+    assert.deepEqual(shape(dir.join(`all-${what}/src`)), shape(dir.join("src")), what);
   }
 });
 
