@@ -21,26 +21,19 @@ export async function askPassphrase(confirm: boolean, label = "Passphrase"): Pro
       "Cannot ask for the passphrase: this is no terminal. Pass --passphrase-file FILE, or - for standard input",
     );
   }
-  const passphrase = await ask(
-    label,
-    (value) => value ? undefined : "Type a passphrase, or press Ctrl-C",
-  );
-  if (confirm) {
-    await ask(
-      "The same again",
-      (value) => value === passphrase ? undefined : "This is not the same. Try again",
-    );
+  // Either of the two may have been mistyped: both are asked for again.
+  for (let prompt = label;; prompt = `The two are not the same. ${label}, from the beginning`) {
+    const passphrase = await ask(prompt);
+    if (!confirm || await ask("The same again") === passphrase) return passphrase;
   }
-  return passphrase;
 }
 
-async function ask(
-  message: string,
-  check: (value: string | undefined) => string | undefined,
-): Promise<string> {
+async function ask(message: string): Promise<string> {
   // Loaded when someone is asked, so that no other command waits for it.
   const { isCancel, password } = await import("@clack/prompts");
-  const answer = await password({ message, validate: check, output: process.stderr });
+  const validate = (value: string | undefined): string | undefined =>
+    value ? undefined : "Type a passphrase, or press Ctrl-C";
+  const answer = await password({ message, validate, output: process.stderr });
   if (isCancel(answer)) throw new DOMException("Cancelled", "AbortError");
   return answer as string;
 }
