@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { giveBack, takeBlock } from "../../src/blocks.ts";
+import { toBytes } from "../../src/bytes.ts";
 import { findError, IntegrityError } from "../../src/errors.ts";
 import { age, plaintext } from "../../src/encrypt/mod.ts";
+import type { Bytes, U8 } from "../../src/stage.ts";
 import { noise } from "../support.ts";
-import { alice, all, archiveOf, context, facts, pieces, rejection, sealedOf } from "./support.ts";
+import { alice, all, archiveOf, context, facts, MIB, pieces, rejection, sealedOf } from "./support.ts";
 
 Deno.test("plaintext() changes nothing but says so in the facts", async () => {
   const archive = archiveOf(noise(3_000_000), noise(99));
@@ -46,4 +50,24 @@ Deno.test("plaintext() undo is not fooled by clear text that only mentions age",
     const back = await plaintext().undo(sealedOf(bytes, ".tar"), context);
     assert.deepEqual(await all(back.body), bytes);
   }
+});
+
+Deno.test("plaintext() undo hands chunks on as they come, so that a reader may give each back", async () => {
+  const bytes = noise(5 * MIB);
+  // As a store's files beyond 16 MiB are read.
+  const read = (): Bytes =>
+    toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+      for (let at = 0; at < bytes.length; at += 2 * MIB) {
+        const chunk = takeBlock(2 * MIB).subarray(0, bytes.length - at);
+        chunk.set(bytes.subarray(at, at + chunk.length));
+        yield await Promise.resolve(chunk);
+      }
+    });
+  const back = await plaintext().undo({ ...sealedOf(noise(0), ".tar"), body: { read } }, context);
+  const got: Uint8Array[] = [];
+  for await (const chunk of back.body.read()) {
+    got.push(chunk.slice());
+    giveBack(chunk);
+  }
+  assert.deepEqual(Buffer.concat(got), Buffer.from(bytes));
 });
