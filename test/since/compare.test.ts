@@ -2,6 +2,7 @@
 import { strict as assert } from "node:assert";
 import { compare } from "../../src/collect/since/compare.ts";
 import { headOf, type Line, readLine, writeLine } from "../../src/collect/since/line.ts";
+import type { OpenFile } from "../../src/collect/read.ts";
 import type { Entry } from "../../src/stage.ts";
 
 const STAT = { mode: 0o644, mtimeMs: 1, uid: 0, gid: 0, nlink: 1, size: 3, ino: 7, ctimeMs: 1000 };
@@ -42,6 +43,42 @@ Deno.test("a file that was looked at and could not be stored is gone, as it woul
   stored.push(...[...one.end()].map(({ entry }) => entry.path));
   assert.deepEqual(gone, ["a/x\0"]);
   assert.deepEqual(stored, ["a"]); // the folder that has lost something
+});
+
+Deno.test("what is of another kind than before is listed as gone: no tar has to know how to put one in the other's place", () => {
+  const gone: string[] = [];
+  const before = [line("a"), line("b", "directory"), line("b/x"), line("c", "symlink")].values();
+  const one = compare({
+    before: before as Generator<Line>,
+    rehash: false,
+    now: () => {},
+    gone: (bytes) => void gone.push(new TextDecoder().decode(bytes)),
+  });
+  const found = [entry("a", "directory"), entry("b", "symlink"), entry("c", "directory")];
+  const stored = found.flatMap((entry) => [...one.take({ entry })]).map(({ entry }) => entry.path);
+  assert.deepEqual([...one.end()], []);
+  assert.deepEqual(stored, ["a", "b", "c"]);
+  assert.deepEqual(gone, ["a\0", "b\0", "c\0"]);
+});
+
+Deno.test("a file that was not quite what was looked at is read again the next time", () => {
+  for (const doubt of [false, true]) {
+    const now: Line[] = [];
+    const one = compare({
+      before: [].values() as Generator<Line>,
+      rehash: false,
+      now: (line) => void now.push(line),
+      gone: () => {},
+    });
+    const file = { stat: STAT } as OpenFile;
+    const seen = { source: "/nowhere", entry: entry("a"), stat: STAT, link: undefined, renewed: false };
+    assert.equal(one.known(seen).next().value, false);
+    for (const found of one.take({ entry: entry("a"), file })) {
+      if (doubt) one.doubt("a");
+      one.stored(found, "ab");
+    }
+    assert.deepEqual(now.map(({ doubtful }) => doubtful), [doubt]);
+  }
 });
 
 Deno.test("lines come back as they were written, whatever the names", () => {
