@@ -113,7 +113,16 @@ export async function main(definition: Command, argv: readonly string[]): Promis
 /** Starts the services that runs which died have left stopped. */
 async function startStopped(log: Log): Promise<void> {
   const state = stateFolder();
-  if (state === undefined || !existsSync(join(state, "stopped"))) return;
+  if (state === undefined) return;
+  try {
+    if (!existsSync(join(state, "stopped"))) return;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotCapable)) throw error;
+    // A narrow command line, printed where the environment named another folder. The backup needs it as little as what is remembered.
+    return log.info(
+      `Cannot look into ${state}: this command line does not allow it. Print it anew in this environment`,
+    );
+  }
   const { revive } = await import("./collect/stopped/revive.ts");
   await revive(join(state, "stopped"), log);
 }

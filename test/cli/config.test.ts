@@ -249,6 +249,10 @@ Deno.test("config --permissions prints a line that runs the plan and can do no m
       assert.match(out, /^(?:good|last)_\S+\n$/);
       if (i === 0) await new Promise((resolve) => setTimeout(resolve, 1000));
     }
+    // cron may not know the state folder that the shell did.
+    const elsewhere = await shell({ ...user, env: { ...user.env, XDG_STATE_HOME: dir.join("cron") } }, line);
+    assert.equal(elsewhere.code, 0, elsewhere.err);
+    assert.match(elsewhere.err, /Cannot look into \S+cron\S+: .*Print it anew/);
     const missing = await shell(user, line.replace(dir.join("etc", "data"), "/etc/passwd"));
     assert.notEqual(missing.code, 0);
   }
