@@ -9,7 +9,7 @@ import { findError, IndexError, IntegrityError, messageOf, NotFoundError } from 
 import { find, type Plan, receiptOf, undoFrom } from "./find.ts";
 import { rawOf } from "./raw_name.ts";
 import type { BackupReceipt } from "./receipt.ts";
-import { wantOf } from "./restore.ts";
+import { refuseOlder, wantOf } from "./restore.ts";
 import type { Bytes, Entry, Files, U8 } from "./stage.ts";
 
 /** A file that is asked for. */
@@ -26,14 +26,16 @@ interface Asked {
  * Reads one file out of a backup: by ranges where index and archive allow it, else by reading the whole archive, which is said in the
  * log. The stream fails at its end when the file is not what was stored (after a full read: when anything of the archive is not), so only
  * then may its reader trust what it has. By ranges, the archive's own digest and signature are not checked: the file's digest is, and the
- * receipt binds that. Throws NotFoundError when no file has that path.
+ * receipt binds that. Throws NotFoundError when no file has that path, IntegrityError where "latest" is not the newest that this host has seen.
  */
 export async function cat(
   plan: Plan,
   options: RunOptions & { readonly id?: string | undefined; readonly path: string },
 ): Promise<Bytes> {
   const first = makeContext(options);
-  const stored = await find(plan, options.id ?? "latest", first);
+  const id = options.id ?? "latest";
+  const stored = await find(plan, id, first);
+  if (id === "latest") await refuseOlder(stored, first);
   const path = rawOf(options.path.replace(/^\.?\//, "").replace(/\/+$/, ""));
   const want = wantOf({}, receiptOf(stored));
   const read = (whole: boolean): Promise<Bytes> =>

@@ -138,7 +138,7 @@ async function undoCopy(plan: Plan, stored: Stored, context: Context): Promise<v
 }
 
 /** "latest", or the newest up to `at`, must not be an older backup because someone deleted what this host has seen come after it. */
-async function refuseOlder(stored: Stored, context: Context, at?: Date): Promise<void> {
+export async function refuseOlder(stored: Stored, context: Context, at?: Date): Promise<void> {
   for (const { store } of stored.copies) {
     const { shelf } = stored;
     const ledger = await readLedger(store, shelf, await readCatalog(store, shelf), context.state);

@@ -1,9 +1,10 @@
 /** What a hostile or careless hand does to a store: said, survived, and never taken for fine. */
 import { strict as assert } from "node:assert";
-import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import {
   archive,
   backup,
+  cat,
   collect,
   compress,
   drill,
@@ -17,9 +18,10 @@ import {
   upload,
   verify,
 } from "../../mod.ts";
+import { readAll, text } from "../../src/bytes.ts";
 import { memoryState } from "../../src/context.ts";
-import { ConfigError, findError, StoreError } from "../../src/errors.ts";
-import type { Stage, Store } from "../../src/stage.ts";
+import { ConfigError, findError, IntegrityError, StoreError } from "../../src/errors.ts";
+import type { Stage, Store, U8 } from "../../src/stage.ts";
 import { sh } from "../support.ts";
 import { bytesOf, keysOf, planOf, treeScratch } from "./support.ts";
 
@@ -63,6 +65,26 @@ Deno.test("backup() says when the newest backup this host knew has gone", async 
   const { said, log } = listening();
   assert.equal((await backup(plan, { now: hour(2), state, log })).status, "warnings");
   assert.ok(said.some((text) => text.startsWith("evidence") && text.includes(idAt(1))), said.join());
+});
+
+Deno.test("restore() and cat() do not take an older backup for the newest that this host has seen", async () => {
+  using dir = treeScratch();
+  const target = store.memory();
+  const state = memoryState();
+  const plan = planOf(dir.join("src"), target);
+  for (let n = 0; n < 2; n++) await backup(plan, { now: hour(n), state });
+  await remove(target, idAt(1));
+  const path = "src/docs/readme.md";
+  const read = async (id: string): Promise<U8> => await readAll(await cat(plan, { id, path, state }), 1000);
+  const why = (error: unknown): boolean => {
+    const message = findError(error, IntegrityError)?.message ?? assert.fail(String(error));
+    return message.includes(`Cannot take "${idAt(0)}" for the newest`) && message.includes(`"${idAt(1)}"`);
+  };
+  await assert.rejects(read("latest"), why);
+  await assert.rejects(restore(plan, { into: dir.join("out"), state }), why);
+  await assert.rejects(restore(plan, { at: new Date("2100-01-01"), into: dir.join("out"), state }), why);
+  assert.equal(text(await read(idAt(0))), readFileSync(dir.join(path), "utf8"));
+  await restore(plan, { id: idAt(0), into: dir.join("out"), state });
 });
 
 Deno.test("verify() names a target that lacks the newest backup, and fails when that target had it", async () => {
