@@ -3,6 +3,7 @@ import { strict as assert } from "node:assert";
 import { backup, drill, list, planDigest, prune, retain, store, verify } from "../../mod.ts";
 import type { Plan, Policy, Store, Verdict } from "../../mod.ts";
 import { memoryState } from "../../src/context.ts";
+import { StoreError } from "../../src/errors.ts";
 import { formatName } from "../../src/name.ts";
 import { faulty } from "../../src/testing/mod.ts";
 import { bytesOf, keysOf, planOf, treeScratch, watched } from "../engine/support.ts";
@@ -95,6 +96,27 @@ Deno.test("a backup that is shorter than its receipt says takes no whole one's p
   assert.deepEqual(verdicts.filter(({ keep }) => keep).map(({ id }) => id), [idAt(2), idAt(1)]);
   assert.match(warnings[0]!, /has 100 of \d+ bytes\. It stays; look into it with `verify`/);
   assert.ok((await keysOf(shelf.target)).includes(`${idAt(3)}.receipt.json`));
+});
+
+Deno.test("a proof that cannot be read, and a store that cannot say what it retains, stop a prune", async () => {
+  using shelf = await filled(3);
+  await verify(shelf.plan, { id: idAt(0), level: "full", now: hour(4) });
+  const before = await keysOf(shelf.target);
+  const silent = {
+    ...shelf.target,
+    get: (key: string, options?: Parameters<Store["get"]>[1]) =>
+      key.endsWith(".verify.json")
+        ? Promise.reject(new StoreError("the network is away"))
+        : shelf.target.get(key, options),
+  };
+  const guarded = { ...shelf.target, retained: () => Promise.reject(new StoreError("the network is away")) };
+  for (const at of [silent, guarded]) {
+    for (const confirm of [false, true]) {
+      const asked = retain(shelf.on(at, { keepLast: 1 }), { now: hour(5), confirm });
+      await assert.rejects(asked, /the network is away/);
+    }
+    assert.deepEqual(await keysOf(shelf.target), before);
+  }
 });
 
 Deno.test("a verdict says what its removal frees", async () => {
