@@ -1,7 +1,7 @@
 /**
  * Inside another program: progress on a line of one's own, cancellation by a signal, errors by class.
  *
- *     deno run -A embedding.ts SOURCE STORE
+ *     deno run -A examples/embedding.ts SOURCE STORE
  */
 import { archive, backup, collect, compress, encrypt, pipeline, store, upload } from "@holdfast/backup";
 import { BusyError, findError } from "@holdfast/backup";

@@ -14,6 +14,7 @@ import { oldKeys } from "./health/keys.ts";
 import { type Bounds, boundsOf, type HealthLimits } from "./health/limits.ts";
 import { size } from "./health/size.ts";
 import { type Glance, glance, unreachable } from "./health/store.ts";
+import { vanished } from "./health/vanished.ts";
 import { provenReceipt } from "./ledger.ts";
 import { monitoringOf } from "./monitor.ts";
 import type { BackupReceipt } from "./receipt.ts";
@@ -64,6 +65,14 @@ export async function health(plan: Plan, options: HealthOptions = {}): Promise<H
   const findings = looks.flatMap(({ findings }) => findings);
   const best = glances.filter(({ newest }) => newest)
     .reduce<Glance | undefined>((a, b) => a && a.newest!.time >= b.newest!.time ? a : b, undefined);
+  for (const glance of glances) {
+    try {
+      findings.push(...await vanished(glance, shelf, context));
+    } catch (error) {
+      context.signal.throwIfAborted();
+      findings.push(unreachable(glance.store, error));
+    }
+  }
   let drilledAt: string | undefined;
   if (best) {
     findings.push(

@@ -121,6 +121,8 @@ export function linesOf(plan: string, { findings, newest, drilledAt }: HealthRes
   }
   const age = formatSpan(Date.now() - Date.parse(newest?.time ?? ""));
   return [
-    `${plan}  healthy: "${newest?.id}" is ${age} old, last drill ${drilledAt?.slice(0, 10) ?? "none yet"}`,
+    `${plan}  healthy: "${newest?.id}" is ${age} old, ${
+      drilledAt ? `last drill ${drilledAt.slice(0, 10)}` : "no drill yet"
+    }`,
   ];
 }

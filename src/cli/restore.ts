@@ -124,7 +124,9 @@ export const restoreCommand: Command = command({
         if (args.json) {
           cli.terminal.out(JSON.stringify({ plan: job.name, id, into, entries, skipped, bytes, warnings }));
         } else cli.terminal.out(safe(into ?? id));
-        const left = skipped > 0 ? `, left ${formatEntries(skipped)} as they were` : "";
+        const left = skipped > 0
+          ? `, left ${formatEntries(skipped)} as ${skipped === 1 ? "it was" : "they were"}`
+          : "";
         run.note(`Restored ${formatEntries(entries)}, ${formatBytes(bytes)}, from ${id}${left}`);
       }
       return run.warned() > 0 ? EXIT.warnings : EXIT.complete;

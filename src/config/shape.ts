@@ -109,7 +109,7 @@ export function oneOrMore(
   return v.lazy((input): v.GenericSchema<unknown, readonly string[]> =>
     typeof input === "string"
       ? v.pipe(item, v.transform((value) => [value]))
-      : v.pipe(v.array(item, mustBe("a path or a list of paths")), v.nonEmpty("must not be empty"))
+      : v.pipe(v.array(item, mustBe("a text or a list of texts")), v.nonEmpty("must not be empty"))
   );
 }
 

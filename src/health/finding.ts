@@ -5,14 +5,15 @@
  */
 
 /**
- * What is wrong. Problems: "missing", "old", "behind", "damaged", "untrusted", "drill-failed", "unreachable". Warnings: "size", "drill",
- * "unfinished", "lock", "key", "clock".
+ * What is wrong. Problems: "missing", "old", "behind", "damaged", "vanished", "untrusted", "drill-failed", "unreachable". Warnings:
+ * "size", "drill", "unfinished", "lock", "key", "clock".
  */
 export type FindingCode =
   | "missing"
   | "old"
   | "behind"
   | "damaged"
+  | "vanished"
   | "untrusted"
   | "drill-failed"
   | "unreachable"
@@ -38,7 +39,7 @@ export interface Finding {
 }
 
 const PROBLEMS: ReadonlySet<FindingCode> = new Set(
-  ["missing", "old", "behind", "damaged", "untrusted", "drill-failed", "unreachable"],
+  ["missing", "old", "behind", "damaged", "vanished", "untrusted", "drill-failed", "unreachable"],
 );
 
 /** Makes a finding. */

@@ -18,6 +18,11 @@ interface Memory {
   readonly known: Readonly<Record<string, Omit<Node, "id">>>;
 }
 
+/** The heads this host has seen last; none where it remembers nothing. */
+export async function seenHeads(state: State, store: Store, shelf: Shelf): Promise<readonly Head[]> {
+  return (await recall(state, store, shelf))?.heads ?? [];
+}
+
 /** Heads this host has seen that the ledger holds no more, and that no prune removed. */
 export async function lostHeads(
   state: State,

@@ -153,7 +153,7 @@ function connectionOf(
 function adviceOn(message: string): string {
   return /auth|credential|nkey|seed|permission/i.test(message)
     ? "Check the credentials"
-    : "Is the server running there, and does it listen on that address";
+    : "Check the address, and that the server runs there";
 }
 
 async function watch(

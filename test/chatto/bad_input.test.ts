@@ -39,7 +39,7 @@ judged(
     writeFileSync(config, tomlFor("nats://127.0.0.1:1"));
     await fails(
       backup(),
-      /Cannot connect to NATS at nats:\/\/127\.0\.0\.1:1: .*Is the server running there/,
+      /Cannot connect to NATS at nats:\/\/127\.0\.0\.1:1: .*Check the address/,
       1,
     );
     // A wrong path would only show as a server that is not there.

@@ -1,6 +1,6 @@
 /** Each thing `health` finds, made to happen; and that it is silent without. */
 import { strict as assert } from "node:assert";
-import { archive, collect, encrypt, pipeline, sign, store, upload } from "../../mod.ts";
+import { archive, collect, encrypt, pipeline, prune, sign, store, upload } from "../../mod.ts";
 import { drill } from "../../src/drill.ts";
 import { StoreError } from "../../src/errors.ts";
 import type { Plan } from "../../src/find.ts";
@@ -223,4 +223,25 @@ Deno.test("monitor() and health() refuse limits that cannot be understood", asyn
   assert.throws(() => monitor(plan, { health: { sizeShare: -1 } }), RangeError);
   assert.throws(() => monitor(plan, { health: { maxage: "1d" } as never }), /"maxage": it is not known/);
   await assert.rejects(health(plan, { limits: { maxKeyAge: "1m" } }), TypeError);
+});
+
+Deno.test("health() finds that a backup this host has seen is gone, and not what a prune of another host removed", async () => {
+  using dir = treeScratch();
+  const here = memoryState();
+  const target = store.memory();
+  const base = pipeline(collect.files(dir.join("src"))).pipe(archive.tar()).pipe(encrypt.plaintext())
+    .pipe(upload({ name: "app", to: target }));
+  const plan: Plan = base;
+  const options = { now: at(2), state: here };
+  await backup(plan, { now: at(0), state: here });
+  await backup(plan, { now: at(1), state: here });
+  assert.deepEqual(await found(plan, options), []);
+  await backup(base.pipe(prune({ keepLast: 1 })), { now: at(2), state: memoryState() });
+  assert.equal((await health(plan, options)).stores[0]!.backups, 1);
+  assert.deepEqual(await found(plan, options), []);
+
+  await backup(plan, { now: at(3), state: here });
+  for await (const { key } of target.list("app_2026-11-20T03")) await target.delete(key);
+  assert.deepEqual(await found(plan, options), ["problem vanished"]);
+  assert.deepEqual(await found(plan, { now: at(2), state: memoryState() }), []);
 });

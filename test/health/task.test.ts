@@ -36,7 +36,7 @@ health = { ${health} }
   await t.step("healthy", async () => {
     const { code, out, err } = await run(user, "health", []);
     assert.deepEqual([code, out], [0, out], err);
-    assert.match(out, /^app {2}healthy: "app_\S+" is \d+ s old, last drill none yet\n$/);
+    assert.match(out, /^app {2}healthy: "app_\S+" is \d+ s old, no drill yet\n$/);
     const { out: json } = await run(user, "health", ["--json"]);
     const [result] = lines(json);
     assert.deepEqual([result.plan, result.status, result.exitCode, result.newest.id], [

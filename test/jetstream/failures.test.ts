@@ -38,7 +38,7 @@ const read = (options: collect.JetStreamOptions, seen?: Seen): Promise<unknown> 
 judged("jetstream: no server, wrong credentials, no JetStream, no streams", ["nats-server"], async () => {
   await assert.rejects(
     read({ servers: "nats://127.0.0.1:1" }),
-    /Cannot connect to NATS at nats:\/\/127\.0\.0\.1:1: .*Is the server running/,
+    /Cannot connect to NATS at nats:\/\/127\.0\.0\.1:1: .*Check the address/,
   );
   {
     await using a = await startServer({

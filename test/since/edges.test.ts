@@ -155,7 +155,7 @@ Deno.test("what cannot be a base in every store is none: a target that missed it
   fs.writeFileSync(`${at.src}/file`, "another");
   const both = await at.run({ ...LONG, to: [one, two] });
   assert.ok(!isIncrement(both.receipt));
-  assert.match(at.said.join("\n"), /there is none to build on that is the newest in every store/);
+  assert.match(at.said.join("\n"), /there is no backup yet that is the newest in every store/);
   for (const to of [one, two]) await comesBack(at, { to });
 });
 

@@ -23,7 +23,7 @@ Deno.test("backup PATH --since latest stores what has changed, says so, and is r
   const me = user(dir);
   const first = await run(me, "backup", ["tree", "--since", "latest"]);
   assert.equal(first.code, 0, first.err);
-  assert.match(first.err, /A full backup: there is none to build on/);
+  assert.match(first.err, /A full backup: there is no backup yet/);
   writeFileSync(dir.join("here/tree/new"), "new");
   rmSync(dir.join("here/tree/a"), { recursive: true });
   await nextSecond();

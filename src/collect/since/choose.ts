@@ -52,7 +52,7 @@ export async function chooseBase(key: CopyKey, rules: FullRules, context: Contex
   return { increments: 0, lines: nothing() };
 }
 
-const FIRST = "there is none to build on that is the newest in every store";
+const FIRST = "there is no backup yet that is the newest in every store";
 
 /** Or why not. */
 async function goOn(

@@ -73,7 +73,7 @@ export function explain(error: unknown, action: string, settings: Settings): Err
 function adviceOn(error: unknown, why: string, { bucket, stream }: Settings): string {
   if (error instanceof ApiError && error.code === CODE.noStream) {
     return `${why}. There is no object store "${bucket}" in this account. Make it (nats object add ${bucket}), ` +
-      `or let the first write make it (create)`;
+      `or let the first write make it: ?create=true in the URL, create in a program`;
   }
   if (FULL.test(messageOf(error))) {
     return `${why}. The bucket, the account or the server is full: prune, or raise its limit (nats stream info ${stream})`;
