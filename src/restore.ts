@@ -149,7 +149,8 @@ export async function refuseOlder(stored: Stored, context: Context, at?: Date): 
       `Cannot take "${stored.id}" for the newest ${
         at ? `up to ${at.toISOString()} ` : ""
       }in ${store.url}: "${lost.id}", ` +
-        "which this host had seen, is gone and no prune removed it. Look into it; name a backup to restore it all the same",
+        "which this host had seen, is gone and no prune removed it. Find out who removed it; name a backup to restore it all the same, or, if it was you, " +
+        "run verify --accept",
     );
   }
 }
