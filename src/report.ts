@@ -77,7 +77,7 @@ export async function report(plan: Plan, options: ReportOptions = {}): Promise<R
         targets.rto,
       ),
       measure("rpo", age === undefined ? gaps : [...gaps, age], targets.rpo),
-      measure("duration", backups.map(({ durationMs }) => durationMs), targets.duration),
+      measure("duration", backups.flatMap(({ durationMs }) => durationMs ?? []), targets.duration),
       measure("bytes", backups.map(({ bytes }) => bytes), targets.bytes),
     ],
     ...history,

@@ -16,8 +16,8 @@ export interface BackupPoint {
   readonly id: string;
   /** When its run started (RFC 3339, UTC). */
   readonly time: string;
-  /** How long it took, in milliseconds. */
-  readonly durationMs: number;
+  /** How long it took, in milliseconds; nobody knows of one that was encrypted again since. */
+  readonly durationMs?: number | undefined;
   /** Length of the archive. */
   readonly bytes: number;
   /** Length of the content. */
@@ -142,7 +142,10 @@ function backupPoint(receipt: Receipt): BackupPoint | undefined {
   return {
     id: receipt.id,
     time: receipt.createdAt,
-    durationMs: Math.max(0, Date.parse(receipt.completedAt) - Date.parse(receipt.createdAt)),
+    // What was encrypted again bears the time of the old run and the end of the new one.
+    ...(receipt.replaces === undefined && {
+      durationMs: Math.max(0, Date.parse(receipt.completedAt) - Date.parse(receipt.createdAt)),
+    }),
     bytes: receipt.objects.find(({ suffix }) => suffix === "")?.bytes ?? 0,
     contentBytes: receipt.contents.bytes,
     entries: receipt.contents.entries,
