@@ -13,7 +13,7 @@ import { basename, dirname, join } from "node:path";
 import * as v from "valibot";
 import { StoreError } from "../errors.ts";
 import { unlock } from "../unlock.ts";
-import { codeOf, setTimes } from "./place.ts";
+import { codeOf, fault, setTimes } from "./place.ts";
 import { quote } from "./select.ts";
 
 /** A staging folder held by this process. */
@@ -65,6 +65,7 @@ export function stage(target: string, mounts: Mounts, lead?: string): Staging {
     } catch (cause) {
       if (tries < 3 && (codeOf(cause) === "ENOENT" || codeOf(cause) === "EEXIST")) continue;
       const code = codeOf(cause);
+      if (code === "ENOSPC" || code === "EDQUOT") throw fault(target, cause);
       throw new StoreError(
         `Cannot restore into ${quote(target)}: a staging folder cannot be made there (${
           code || String(cause)

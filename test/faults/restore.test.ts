@@ -198,6 +198,10 @@ onTmpfs("restore onto a full disk says so, and leaves the target as it was", "2m
     restore(archive(big, { index: true }), { into: `${mount}/out`, conflict: "overwrite" }),
   );
   assert.match(early.message, /4\.0 MiB are needed and .* are free/);
+  // Not a byte is left: not even for the folder that it would be put together in.
+  assert.throws(() => fs.writeFileSync(`${mount}/fill`, noise(3 << 20)), /ENOSPC/);
+  const none = await failure(restore([file("x")], { into: `${mount}/fresh` }));
+  assert.match(none.message, /fresh": the disk is full\. The target is as it was; free space/);
   assert.equal(treeOf(`${mount}/out`), before);
   assert.deepEqual(leftovers(outside), []);
 });
