@@ -8,7 +8,7 @@ import { sha256 } from "./bytes.ts";
 import { type Catalog, newestComplete, readCatalog, RECEIPT } from "./catalog.ts";
 import { IntegrityError, messageOf, NotFoundError, StoreError } from "./errors.ts";
 import { readReceipt } from "./ledger.ts";
-import type { BackupReceipt } from "./receipt.ts";
+import type { BackupReceipt, Receipt } from "./receipt.ts";
 import { prover } from "./seal.ts";
 import type { Context, Shelf, Store, Stored, U8 } from "./stage.ts";
 
@@ -35,17 +35,30 @@ export async function newestBase(context: Context): Promise<Base | undefined> {
     });
     if (newest === null) continue;
     if (!newest || (found && found.id !== newest.id)) return undefined;
-    if (found) continue;
     const receipt = await readReceipt(store, newest.id, shelf!).then(({ receipt }) => receipt, (error) => {
-      if (error instanceof IntegrityError || error instanceof NotFoundError) return undefined;
+      if (found || error instanceof IntegrityError || error instanceof NotFoundError) return undefined;
       throw error;
     });
+    if (found && receipt && !isSame(found.receipt, receipt)) {
+      log.warn(
+        "base",
+        `Nothing builds on "${found.id}": what has that name in ${store.url} is another backup`,
+      );
+      return undefined;
+    }
+    if (found) continue;
     if (receipt?.event !== "backup") return undefined;
     found = { id: newest.id, receipt };
   }
   if (!found || await readsToo(context, found.receipt)) return found;
   log.info(`Nothing builds on "${found.id}": a key that is to read this backup cannot read that one`);
   return undefined;
+}
+
+/** Whether two receipts of one name, in two stores, are of one backup: names can be the same by accident, salted trees cannot. */
+export function isSame(one: Receipt, other: Receipt): boolean {
+  return one.event === "backup" && other.event === "backup" &&
+    one.contents.merkleRoot === other.contents.merkleRoot;
 }
 
 /** Whether everybody who can read a backup made now can read another; a changed passphrase does not show. */

@@ -5,12 +5,12 @@
  * @module
  */
 import { hostname } from "node:os";
-import { findBase } from "../base.ts";
+import { findBase, isSame } from "../base.ts";
 import { formatBytes, readAll, sha256, utf8 } from "../bytes.ts";
 import { INTENT, RECEIPT, type Shelved } from "../catalog.ts";
 import { findError, IntegrityError, messageOf, NotFoundError, StoreError } from "../errors.ts";
 import { type Head, readReceipt } from "../ledger.ts";
-import type { BackupReceipt } from "../receipt.ts";
+import { type BackupReceipt, decodeReceipt } from "../receipt.ts";
 import { signReceipt } from "../seal.ts";
 import type { Sealed, Store, Stored } from "../stage.ts";
 import { quick } from "../verify.ts";
@@ -82,8 +82,9 @@ async function findTwin(
   const { base } = receipt.contents;
   if (base === null || twins.has(base)) return;
   const below = await findBase(stored, base);
+  let there: Awaited<ReturnType<typeof readReceipt>>;
   try {
-    twins.set(base, sha256((await readReceipt(target.store, below.id, shelf)).bytes));
+    there = await readReceipt(target.store, below.id, shelf);
   } catch (cause) {
     if (!findError(cause, NotFoundError)) throw cause;
     throw new StoreError(
@@ -92,6 +93,13 @@ async function findTwin(
       { cause },
     );
   }
+  if (!isSame(there.receipt, decodeReceipt(below.copies[0]!.receipt, below.id))) {
+    throw new IntegrityError(
+      `Cannot copy "${id}" to ${target.store.url}: it builds on "${below.id}", and what has that name there is another backup. Find out ` +
+        "why (sync --check), and move it away",
+    );
+  }
+  twins.set(base, sha256(there.bytes));
 }
 
 function inTheWay(id: string, store: Store, state: Shelved["state"]): IntegrityError {

@@ -19,7 +19,7 @@ import { cat } from "../../src/cat.ts";
 import { copy } from "../../src/copy/mod.ts";
 import { drill } from "../../src/drill.ts";
 import { checkProof } from "../../src/archive/mod.ts";
-import { IntegrityError, NotFoundError } from "../../src/errors.ts";
+import { findError, IntegrityError, NotFoundError } from "../../src/errors.ts";
 import { health } from "../../src/health.ts";
 import { list } from "../../src/list.ts";
 import { prove } from "../../src/prove.ts";
@@ -271,6 +271,39 @@ Deno.test("copy refuses an increment where its base was removed, and says what t
   const { copied, troubles } = await copy(plan, { from: [here], to: [there] });
   assert.deepEqual(copied, []);
   assert.match(troubles[0]!.error.message, /builds on ".*", which is not there.*make a full backup/);
+});
+
+Deno.test("copy refuses an increment where another backup has its base's name: two hosts, one name, one second", async () => {
+  using at = scene();
+  using other = scene();
+  const [here, there] = [store.directory(at.join("store")), store.directory(at.join("there"))];
+  await three(at);
+  fs.writeFileSync(`${other.src}/other`, "another host's");
+  await other.run({ to: there });
+  const { copied, troubles } = await copy(at.plan(), { from: [here], to: [there] });
+  assert.deepEqual(copied, []);
+  assert.ok(findError(troubles[0]!.error, IntegrityError), String(troubles[0]?.error));
+  assert.match(troubles[0]!.error.message, /builds on ".*", and what has that name there is another backup/);
+});
+
+Deno.test("nothing builds on what is another backup in another target", async () => {
+  using at = scene();
+  using other = scene();
+  const to = [store.directory(at.join("store")), store.directory(at.join("two"))];
+  fs.writeFileSync(`${at.src}/file`, "x");
+  const { id } = await at.run({ to });
+  fs.writeFileSync(`${other.src}/other`, "another host's");
+  assert.equal((await other.run()).id, id);
+  for (const name of fs.readdirSync(at.join("two"))) fs.rmSync(at.join("two", name));
+  fs.cpSync(other.join("store"), at.join("two"), { recursive: true });
+  const next = await at.run({ to });
+  assert.equal(next.receipt.contents.base, null);
+  assert.match(at.said.join("\n"), /what has that name in .* is another backup/);
+  for (const one of to) {
+    const into = at.join(`out-${one === to[0]}`);
+    await restore(at.plan({ to: one }), { into });
+    assert.deepEqual(shape(`${into}/app`), shape(at.src));
+  }
 });
 
 Deno.test("prove() proves what the newest archive of the chain holds that has the path", async () => {
