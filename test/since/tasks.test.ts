@@ -48,6 +48,19 @@ Deno.test("backup PATH --since latest stores what has changed, says so, and is r
   ]);
 });
 
+Deno.test("backup --dry-run of what has changed leaves nothing on this host", async () => {
+  using dir = scratch();
+  const me = user(dir);
+  const { code, out, err } = await run(me, "backup", ["tree", "--since", "latest", "--dry-run"]);
+  assert.equal(code, 0, err);
+  assert.match(out, /^tree: \d+ entries, /);
+  assert.doesNotMatch(err, /full backup/i);
+  const left = (readdirSync(dir.join("home"), { recursive: true }) as string[]).filter((name) =>
+    /since/.test(name)
+  );
+  assert.deepEqual(left, []);
+});
+
 Deno.test("wrong words about increments are refused with the right ones", async () => {
   using dir = scratch();
   const me = user(dir);

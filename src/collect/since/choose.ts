@@ -41,7 +41,8 @@ export function planKey(roots: readonly Root[], { shelf, within }: Context): str
   return createHash("sha256").update(JSON.stringify(parts)).digest("hex").slice(0, 32);
 }
 
-function* nothing(): Generator<Line, void, undefined> {}
+/** No lines. */
+export function* nothing(): Generator<Line, void, undefined> {}
 
 /** Chooses, and says in the log why a backup is a full one. */
 export async function chooseBase(key: CopyKey, rules: FullRules, context: Context): Promise<Choice> {

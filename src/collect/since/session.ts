@@ -11,11 +11,10 @@ import type { Context, Entry } from "../../stage.ts";
 import type { Root } from "../extract.ts";
 import type { Found, Seen } from "../found.ts";
 import { spool } from "../spool.ts";
-import { chooseBase, type FullRules, planKey } from "./choose.ts";
+import { chooseBase, type FullRules, nothing, planKey } from "./choose.ts";
 import { compare, goneEntry } from "./compare.ts";
 import { type CopyWriter, removeCopies, writeCopy } from "./copy.ts";
 import { hashing } from "./hashing.ts";
-import type { Line } from "./line.ts";
 
 /** How increments are made. */
 export interface SinceSettings extends FullRules {
@@ -56,8 +55,11 @@ export async function openSession(
 ): Promise<Session> {
   const folder = settings.indexDir ?? defaultFolder();
   const key = { folder, plan: planKey(roots, context) };
-  const { base, increments, lines } = await chooseBase(key, settings, context);
-  const copy = keeper(() => {
+  // A look at what there is (`backup --dry-run`) has no shelf: it builds on nothing, and leaves nothing.
+  const { base, increments, lines } = context.shelf
+    ? await chooseBase(key, settings, context)
+    : { increments: 0, lines: nothing() };
+  const copy = context.shelf === undefined ? NO_KEEPER : keeper(() => {
     const writer = writeCopy(key, context.run);
     removeCopies(key, [...base ? [base.receipt.run] : [], context.run], base ? 0 : SPARE);
     return writer;
@@ -130,11 +132,10 @@ function defaultFolder(): string {
   );
 }
 
+const NO_KEEPER: CopyWriter = { add: () => {}, finish: () => {}, close: () => {} };
+
 /** A copy that cannot be kept is a warning: the backup is whole without it, and the next one is a full one. */
-function keeper(
-  begin: () => CopyWriter,
-  { log }: Context,
-): { readonly add: (line: Line) => void; readonly finish: () => void; readonly close: () => void } {
+function keeper(begin: () => CopyWriter, { log }: Context): CopyWriter {
   let writer: CopyWriter | undefined;
   const attempt = (work: () => void): void => {
     try {
