@@ -36,7 +36,12 @@ export function restoreText(name: string, suffix: string, facts: FactSheet, befo
     pipe: (variable) => [`${first} "$${variable}"`, ...rest, 'tar -x -p -f - -C "$TARGET"'].join(" | "),
     summed: tools.includes("sign/sha256"),
   };
-  const increments = incrementsOf(facts, before);
+  const made = incrementsOf(facts.sources);
+  // What the text said before holds for what still lies there.
+  const increments = {
+    files: made.files || before.includes(GONE),
+    pages: made.pages || before.includes(".delta/map"),
+  };
   return [
     `# How to restore the backups of "${name}" with stock tools, without Holdfast.`,
     "# Copy the archive and the files beside it into one folder, go there, and run the lines below in a shell.",
@@ -67,20 +72,18 @@ function singleLines({ pipe, summed }: Opening): readonly string[] {
 }
 
 /** What backups on the shelf may hold only the changes of. */
-interface Increments {
+export interface Increments {
   /** Trees of files. */
   readonly files: boolean;
   /** Pages of SQLite databases. */
   readonly pages: boolean;
 }
 
-/** The full ones of a plan that makes increments say so as well, that the text stays the same. */
-function incrementsOf({ sources }: FactSheet, before: string): Increments {
+/** What the plan that made a backup of these sources makes: its full ones say so as well. */
+export function incrementsOf(sources: FactSheet["sources"]): Increments {
   return {
-    files: before.includes(GONE) ||
-      sources.some(({ tool, facts }) => tool === "files" && "incremental" in facts),
-    pages: before.includes(".delta/map") ||
-      sources.some(({ tool, facts }) => tool === "sqlite" && "increment" in facts),
+    files: sources.some(({ tool, facts }) => tool === "files" && "incremental" in facts),
+    pages: sources.some(({ tool, facts }) => tool === "sqlite" && "increment" in facts),
   };
 }
 

@@ -26,6 +26,7 @@ import { checkLease } from "../store/lease.ts";
 import { openSigners, type Target } from "./commit.ts";
 import { download } from "./download.ts";
 import { checkFolders, leaseAll, releaseAll } from "./leases.ts";
+import { incrementsOf } from "./restore_text.ts";
 import { writeBackup } from "./write.ts";
 import { sweep } from "../sweep.ts";
 
@@ -144,21 +145,25 @@ async function openTarget(
     ledger = await readLedger(store, shelf, catalog, context.state);
     await sweep(store, catalog, ledger, context, graceMs);
     const last = newestComplete(catalog);
-    const lastBytes = last?.parts.get("")?.bytes ?? 0;
-    const free = await store.space?.();
-    if (free !== undefined && free < lastBytes) {
-      throw new StoreError(
-        `Cannot store in ${store.url}: ${formatBytes(free)} are free, the last backup took ` +
-          `${formatBytes(lastBytes)}. Free some space, or prune`,
-      );
-    }
-    await sayEvidence(store, shelf, ledger, context);
     const before = last && await readBefore(store, last.id, shelf);
+    await checkSpace(store, last?.parts.get("")?.bytes ?? 0, before);
+    await sayEvidence(store, shelf, ledger, context);
     if (before) context.progress({ phase: "collect", bytes: 0, totalBytes: before.contents.bytes });
     return { store, ledger, before, written: [] };
   } catch (error) {
     return { store, ledger, written: [], error: error as Error };
   }
+}
+
+/** There must be room for what the last backup took. Of a plan that makes increments only reading tells how much the next one takes. */
+async function checkSpace(store: Store, lastBytes: number, before: BackupReceipt | undefined): Promise<void> {
+  const { files, pages } = incrementsOf(before?.sources ?? []);
+  const free = files || pages ? undefined : await store.space?.();
+  if (free === undefined || free >= lastBytes) return;
+  throw new StoreError(
+    `Cannot store in ${store.url}: ${formatBytes(free)} are free, the last backup took ` +
+      `${formatBytes(lastBytes)}. Free some space, or prune`,
+  );
 }
 
 /** What is missing or unreadable does not stop a new backup, but is said. */

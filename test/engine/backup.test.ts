@@ -1,6 +1,17 @@
 import { strict as assert } from "node:assert";
 import { readFileSync, writeFileSync } from "node:fs";
-import { backup, type Entry, list, pipeline, prune, restore, store, verify } from "../../mod.ts";
+import {
+  backup,
+  collect,
+  type Entry,
+  list,
+  pipeline,
+  prune,
+  restore,
+  type Store,
+  store,
+  verify,
+} from "../../mod.ts";
 import { BusyError, ExistsError, findError, StageError } from "../../src/errors.ts";
 import { standardNaming } from "../../src/name.ts";
 import { acquireLease } from "../../src/store/lease.ts";
@@ -36,6 +47,29 @@ Deno.test("backup() writes the intent first, the receipt last, and then removes 
   ]);
   const lease = target.log.filter((line) => line.includes(".lease"));
   assert.ok(target.log.indexOf(lease[0]!) < target.log.indexOf(`put ${ID}.intent`), "the lease comes first");
+});
+
+Deno.test("backup() asks for the room that the last one took, unless it stores only what has changed", async () => {
+  for (const since of [undefined, "latest"] as const) {
+    using dir = treeScratch();
+    writeFileSync(dir.join("src/noise"), noise(500_000));
+    const target = store.memory();
+    const small = { ...target, space: () => Promise.resolve(400_000) };
+    const planTo = (to: Store): ReturnType<typeof planOf> => {
+      const source = collect.files(dir.join("src"), since && { since, indexDir: dir.join("since") });
+      const chain = pipeline(source) as unknown as ReturnType<typeof planOf>;
+      return planOf(dir.join("src"), to).stages.slice(1).reduce((chain, stage) => chain.pipe(stage), chain);
+    };
+    await backup(planTo(target), { now: T0 });
+    writeFileSync(dir.join("src/new"), "new");
+    const next = backup(planTo(small), { now: after(3600) });
+    if (since) assert.equal((await next).status, "complete");
+    else {await assert.rejects(
+        next,
+        /390\.6 KiB are free, the last backup took 4\d\d\.\d KiB\. Free some space/,
+      );}
+    assert.equal((await keysOf(target)).filter((key) => key.endsWith(".age")).length, since ? 2 : 1);
+  }
 });
 
 Deno.test("backup() reads nothing when the target cannot be used", async () => {
