@@ -48,7 +48,9 @@ export const configCommand: Command = command({
     };
     return await eachPlan(choices, cli, async (job) => {
       if (args.iam) {
-        for (const store of job.plan.shelf?.stores.filter(isS3) ?? []) {
+        const buckets = job.plan.shelf?.stores.filter(isS3) ?? [];
+        if (buckets.length === 0) cli.terminal.err(`"${job.name}" has no bucket (s3:) among its targets`);
+        for (const store of buckets) {
           const documents = { store: store.url, policy: store.policy(), lifecycle: store.lifecycle() };
           cli.terminal.out(JSON.stringify(documents, undefined, 2));
         }

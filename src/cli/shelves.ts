@@ -43,7 +43,7 @@ export async function chooseShelves(
   }
   const from = args.from.length > 0
     ? args.from.map((url) => storeFromCaller(url, cli.folder))
-    : [join(cli.folder, "backups")];
+    : [await usualStore(cli.folder)];
   const names = await shelfNames(from, args.name, options.id);
   if (names.length === 0 && !options.many) {
     throw new NotFoundError(
@@ -64,6 +64,21 @@ export async function chooseShelves(
         openerJob({ from, name, keys, naming: namingOf(name), policy: options.policy })
       ),
   }));
+}
+
+/** The store of `backup PATH` in this folder. Throws {@linkcode NotFoundError} where there is none: nobody has named one. */
+async function usualStore(folder: string): Promise<string> {
+  const path = join(folder, "backups");
+  try {
+    await Deno.stat(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    throw new NotFoundError(
+      `Cannot find backups: ${folder} holds neither a backup.toml nor a folder "backups". ` +
+        "Pass --from STORE or --config FILE, or go to the folder where they were made",
+    );
+  }
+  return path;
 }
 
 /** Chatto's backups have its own file names, and no plan that says so. */

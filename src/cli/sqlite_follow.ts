@@ -9,6 +9,7 @@ import { multiple, optional } from "@optique/core/modifiers";
 import type { InferValue } from "@optique/core/parser";
 import { argument, option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
+import { several } from "../bytes.ts";
 import { type Cli, type Command, command } from "../cli.ts";
 import { sqlite } from "../collect/sqlite.ts";
 import { isFollowed } from "../collect/sqlite/probe.ts";
@@ -88,7 +89,7 @@ async function run(args: Args, cli: Cli): Promise<number> {
   });
   cli.clear();
   options.note(
-    `Followed "${job.name}": ${made} backups, ${unchanged} times nothing new` +
+    `Followed "${job.name}": ${several(made, "backup")}, ${several(unchanged, "time")} nothing new` +
       (failed > 0 ? `, ${failed} failed` : ""),
   );
   if (failure !== undefined) return exitCode(failure);

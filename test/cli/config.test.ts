@@ -51,6 +51,9 @@ Deno.test("paths in a configuration mean its folder, wherever the caller stands"
   ]);
   assert.equal(restored.code, 0, restored.err);
   sh("diff -r --no-dereference etc/data elsewhere/here/data", { cwd: dir.path });
+  const iam = await run(user, "config", ["--config", "../etc/backup.toml", "--plan", "good", "--iam"]);
+  assert.deepEqual([iam.code, iam.out], [0, ""]);
+  assert.match(iam.err, /^"good" has no bucket \(s3:\) among its targets\n$/);
 });
 
 Deno.test("backup.toml of the caller's folder counts without --config, unless a PATH is named", async () => {

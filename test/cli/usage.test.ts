@@ -105,7 +105,12 @@ const TABLE: readonly (readonly [task: string, args: readonly string[], code: nu
   ["restore", [], 2, /pass exactly one of --into DIR and --in-place/],
   ["restore", ["--into", "x", "--in-place"], 2, /pass exactly one of/],
   ["restore", ["--into", "x", "--conflict", "ask"], 2, /Expected one of "error", "skip",? and "overwrite"/],
-  ["restore", ["--into", "x", "--name", "app"], 1, /"\S+backups" does not exist/],
+  [
+    "restore",
+    ["--into", "x", "--name", "app"],
+    1,
+    /holds neither a backup\.toml nor a folder "backups"\. Pass --from STORE/,
+  ],
   ["restore", ["--into", "x", "--limit-bytes", "many"], 2, /--limit-bytes/],
   ["verify", ["--level", "deep"], 2, /Expected one of "quick" and "full"/],
   ["prune", ["--confirm", "--dry-run"], 2, /choose one/],
