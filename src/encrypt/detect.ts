@@ -29,7 +29,7 @@ const PASSPHRASE_SESSION = 3;
  */
 export function detect(options: DetectOptions = {}): Stage<Archive, Sealed> {
   return {
-    name: "detect",
+    name: "decrypt",
     verb: "encrypt",
     run: () =>
       Promise.reject(
