@@ -78,7 +78,7 @@ export async function drill(plan: Plan, options: DrillOptions = {}): Promise<Dri
     throw new RangeError("Cannot drill: the note is longer than 1,000 characters");
   }
   const started = performance.now();
-  const scratch = await mkdtemp(join(options.scratch ?? tmpdir(), "holdfast-drill-"));
+  const scratch = await makeScratch(options.scratch ?? tmpdir());
   try {
     const { context, seen } = counted(options);
     const ids = await completeIds(plan, context);
@@ -105,6 +105,19 @@ export async function drill(plan: Plan, options: DrillOptions = {}): Promise<Dri
     }
   } finally {
     await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+async function makeScratch(folder: string): Promise<string> {
+  try {
+    return await mkdtemp(join(folder, "holdfast-drill-"));
+  } catch (cause) {
+    throw new Error(
+      `Cannot drill: no scratch folder can be made in "${folder}": ${
+        messageOf(cause)
+      }. Name another one as "scratch"`,
+      { cause },
+    );
   }
 }
 

@@ -106,6 +106,16 @@ Deno.test("a drill that fails is recorded as a failure, which proves nothing", a
   await assert.rejects(drill(plan, { note: "x".repeat(1001) }), RangeError);
 });
 
+Deno.test("drill() without a place for its scratch folder says how to name one", async () => {
+  using dir = treeScratch();
+  const plan = planOf(dir.join("src"), memory());
+  await backup(plan, { now: hour(0) });
+  await assert.rejects(
+    drill(plan, { scratch: dir.join("no") }),
+    /no scratch folder can be made in "\S+no": ENOENT.*as "scratch"/,
+  );
+});
+
 Deno.test("drill without an ID takes the newest and an older one", async () => {
   using dir = treeScratch();
   using home = scratch();
