@@ -154,9 +154,7 @@ export async function find(plan: Plan, id: string, context: Context): Promise<St
   const wanted = id === "latest" ? newestOf(catalogs.map(({ catalog }) => catalog)) : id;
   if (id === "latest") warnOfNewer(catalogs, wanted, context);
   const where = shelf.stores.map((store) => store.url).join(", ");
-  if (wanted === undefined) {
-    throw new NotFoundError(`Cannot find a backup of "${shelf.name}" in ${where}: there is none yet`);
-  }
+  if (wanted === undefined) throw none(shelf.name, where, catalogs.map(({ catalog }) => catalog));
   if (id === "latest") requireFresh(shelf, wanted, context.now);
   const copies: Copy[] = [];
   let state: ShelfState | undefined;
@@ -198,6 +196,17 @@ function warnOfNewer(
       );
     }
   }
+}
+
+function none(name: string, where: string, catalogs: readonly Catalog[]): Error {
+  const states = new Set(catalogs.flatMap(({ backups }) => backups.map(({ state }) => state)));
+  if (!states.has("damaged") && !states.has("orphan")) {
+    return new NotFoundError(`Cannot find a backup of "${name}" in ${where}: there is none yet`);
+  }
+  return new IntegrityError(
+    `Cannot find a backup of "${name}" in ${where} that is whole: what is there lacks its archive or its receipt. ` +
+      "Put that back from another copy; to restore an archive without its receipt, download it and name the file",
+  );
 }
 
 function missing(id: string, where: string, state: ShelfState | undefined): Error {

@@ -178,22 +178,29 @@ export function decodeReceipt(bytes: U8, id: string): Receipt {
   try {
     value = JSON.parse(text(bytes));
   } catch (cause) {
-    throw new IntegrityError(`Cannot read the receipt of "${id}": it is not JSON in UTF-8`, { cause });
+    throw unreadable(id, "it is not JSON in UTF-8", cause);
   }
   const result = v.safeParse(receiptSchema, value);
   if (!result.success) {
     const issue = result.issues[0];
     const at = v.getDotPath(issue) ?? "(top)";
-    throw new IntegrityError(`Cannot read the receipt of "${id}": ${at}: ${issue.message}`);
+    throw unreadable(id, `${at}: ${issue.message}`);
   }
   let canonical: string | undefined;
   try {
     canonical = canonicalize(value);
   } catch (cause) {
-    throw new IntegrityError(`Cannot read the receipt of "${id}": ${messageOf(cause)}`, { cause });
+    throw unreadable(id, messageOf(cause), cause);
   }
   if (canonical === undefined || sha256(utf8(canonical)) !== sha256(bytes)) {
-    throw new IntegrityError(`Cannot read the receipt of "${id}": it is not canonical JSON (RFC 8785)`);
+    throw unreadable(id, "it is not canonical JSON (RFC 8785)");
   }
   return result.output;
+}
+
+function unreadable(id: string, why: string, cause?: unknown): IntegrityError {
+  return new IntegrityError(
+    `Cannot read the receipt of "${id}": ${why}. It was damaged or changed: copy it back from another store, or take another backup`,
+    { cause },
+  );
 }

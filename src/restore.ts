@@ -7,7 +7,15 @@ import { resolve } from "node:path";
 import { idAt } from "./at.ts";
 import { label, toBytes } from "./bytes.ts";
 import { everything, makeContext, type RunOptions } from "./context.ts";
-import { findError, IndexError, IntegrityError, messageOf, NotFoundError, StoreError } from "./errors.ts";
+import {
+  findError,
+  IndexError,
+  IntegrityError,
+  messageOf,
+  NotFoundError,
+  StageError,
+  StoreError,
+} from "./errors.ts";
 import { find, type Plan, receiptOf, undoAll, undoFrom } from "./find.ts";
 import { readCatalog } from "./catalog.ts";
 import { boundsOf } from "./layers.ts";
@@ -119,10 +127,15 @@ async function undoAnyCopy(plan: Plan, stored: Stored, context: Context): Promis
   }
 }
 
-/** What to do when nothing but the index may be damaged. */
-function withoutIndex(id: string, cause: unknown): IndexError {
+/** What to do when nothing but the index may be damaged; said by the stage that met it. */
+function withoutIndex(id: string, error: unknown): Error {
+  const met = findError(error, StageError);
+  const cause = met?.cause ?? error;
   const how = `\`restore ${id} --into DIR --only '**'\` reads it without its index`;
-  return new IndexError(`${messageOf(cause)}. The archive may be whole all the same: ${how}`, { cause });
+  const told = new IndexError(`${messageOf(cause)}. The archive may be whole all the same: ${how}`, {
+    cause,
+  });
+  return met ? new StageError(met.stage, told) : told;
 }
 
 /** A part is restored without the index when that is damaged: the archive has a digest of its own. */

@@ -376,3 +376,48 @@ judged("a key that cannot be written whole is not written, and the next run make
   assert.deepEqual([...Deno.readDirSync(dir.join("home", ".config", "holdfast"))], []);
   assert.equal((await run(user, "keygen", [])).code, 0);
 });
+
+Deno.test("a backup that lacks its index, its receipt or its archive says what to do, with exit code 5", async () => {
+  using dir = scratch();
+  const user = newUser(dir);
+  const id = (await run(user, "backup", ["a/data", "--to", "store"])).out.trim();
+  const path = (suffix: string): string => dir.join("work", "store", id + suffix);
+  const from = ["--from", "store"];
+  const index = Deno.readFileSync(path(".index"));
+  Deno.removeSync(path(".index"));
+  const asked = ["restore", ...from, "--into"];
+  const how = `--only '[*][*]'\` reads it without its index$`;
+  await says(
+    user,
+    [...asked, "out"],
+    5,
+    new RegExp(`the object is gone\\. The archive may be whole.*${how}`),
+  );
+  assert.equal((await run(user, "restore", [id, ...from, "--into", "out", "--only", "**"])).code, 3);
+  assert.equal(Deno.readTextFileSync(dir.join("work", "out", "data", "letter")), "Dear a\n");
+  Deno.writeFileSync(path(".index"), index);
+
+  const receipt = Deno.readTextFileSync(path(".receipt.json"));
+  Deno.writeTextFileSync(path(".receipt.json"), receipt.replace("{", "["));
+  await says(
+    user,
+    ["verify", ...from],
+    5,
+    /not JSON.*copy it back from another store, or take another backup$/m,
+  );
+  Deno.removeSync(path(".receipt.json"));
+  await says(
+    user,
+    ["verify", ...from],
+    5,
+    /that is whole: what is there lacks its archive or its receipt\. Put/,
+  );
+  Deno.writeTextFileSync(path(".receipt.json"), receipt);
+  Deno.removeSync(path(""));
+  await says(
+    user,
+    [...asked, "again"],
+    5,
+    /that is whole: what is there lacks its archive or its receipt\. Put/,
+  );
+});
