@@ -5,7 +5,7 @@
  * @module
  */
 export { type Audit, audit } from "./ledger/audit.ts";
-export { lostHeads, remember, seenHeads } from "./ledger/memory.ts";
+export { lostBackups, lostHeads, remember, seenHeads } from "./ledger/memory.ts";
 export { type Ledger, provenReceipt, readLedger } from "./ledger/read.ts";
 export { headsOf, obsoleteEvents } from "./ledger/obsolete.ts";
 export { type Head, headOf, readReceipt, receiptIds } from "./ledger/receipts.ts";

@@ -19,7 +19,7 @@ import {
 import { find, type Plan, receiptOf, undoAll, undoFrom } from "./find.ts";
 import { readCatalog } from "./catalog.ts";
 import { boundsOf } from "./layers.ts";
-import { lostHeads, readLedger } from "./ledger.ts";
+import { lostBackups, readLedger } from "./ledger.ts";
 import type { BackupReceipt } from "./receipt.ts";
 import type { Bytes, Conflict, Context, Limits, RestoreAction, Sealed, Stored, U8, Want } from "./stage.ts";
 
@@ -155,7 +155,8 @@ export async function refuseOlder(stored: Stored, context: Context, at?: Date): 
   for (const { store } of stored.copies) {
     const { shelf } = stored;
     const ledger = await readLedger(store, shelf, await readCatalog(store, shelf), context.state);
-    const heads = await lostHeads(context.state, store, shelf, ledger);
+    const made = shelf.naming.parse(stored.id)?.time;
+    const heads = await lostBackups(context.state, store, shelf, ledger, made);
     const lost = heads.find(({ id }) => !at || (shelf.naming.parse(id)?.time ?? at) <= at);
     if (!lost) continue;
     throw new IntegrityError(

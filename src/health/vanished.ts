@@ -4,27 +4,28 @@
  * @module
  */
 import { readCatalog } from "../catalog.ts";
-import { lostHeads, readLedger, receiptIds, seenHeads } from "../ledger.ts";
+import { lostBackups, readLedger, receiptIds, seenHeads } from "../ledger.ts";
 import type { Context, Shelf } from "../stage.ts";
 import { type Finding, finding } from "./finding.ts";
 import type { Glance } from "./store.ts";
 
 /** Looks for the newest of them in the listing. Only where one is missing is anything read: who removed it, a prune or somebody else. */
 export async function vanished(
-  { store, catalog }: Glance,
+  { store, catalog, newest }: Glance,
   shelf: Shelf,
   { state }: Context,
 ): Promise<Finding[]> {
   // An archive whose receipt is gone is another finding.
   const listed = new Set([...receiptIds(catalog), ...catalog.backups.map(({ id }) => id)]);
-  const seen = await seenHeads(state, store, shelf);
+  const seen = await seenHeads(state, store, shelf, newest?.time);
   if (seen.every(({ id }) => listed.has(id))) return [];
   // Anew: a prune that goes on meanwhile has said what it removes before it does.
-  const lost = await lostHeads(
+  const lost = await lostBackups(
     state,
     store,
     shelf,
     await readLedger(store, shelf, await readCatalog(store, shelf), state),
+    newest?.time,
   );
   return lost.filter(({ id }) => !listed.has(id)).map(({ id }) =>
     finding(

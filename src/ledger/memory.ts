@@ -18,9 +18,19 @@ interface Memory {
   readonly known: Readonly<Record<string, Omit<Node, "id">>>;
 }
 
-/** The heads this host has seen last; none where it remembers nothing. */
-export async function seenHeads(state: State, store: Store, shelf: Shelf): Promise<readonly Head[]> {
-  return (await recall(state, store, shelf))?.heads ?? [];
+/** The heads this host has seen last, and the backups made after `after` that it has seen. */
+export async function seenHeads(
+  state: State,
+  store: Store,
+  shelf: Shelf,
+  after: Date | undefined,
+): Promise<readonly Head[]> {
+  const { heads = [], known = {} } = await recall(state, store, shelf) ?? {};
+  const from = after?.getTime() ?? 0;
+  const later = Object.entries(known).flatMap(([id, { sha256 }]) =>
+    (shelf.naming.parse(id)?.time.getTime() ?? 0) > from ? [{ id, sha256 }] : []
+  );
+  return [...new Map([...heads, ...later].map((head) => [head.id, head])).values()];
 }
 
 /** Heads this host has seen that the ledger holds no more, and that no prune removed. */
@@ -32,6 +42,23 @@ export async function lostHeads(
 ): Promise<readonly Head[]> {
   const memory = await recall(state, store, shelf);
   return await unexplained(store, shelf, ledger, memory?.heads ?? []);
+}
+
+/**
+ * Lost heads, and backups made after `after` that this host has seen and that are gone though a later receipt, of a verification for
+ * one, has become the head. What a sweep that is newer than a backup does not list is no news.
+ */
+export async function lostBackups(
+  state: State,
+  store: Store,
+  shelf: Shelf,
+  ledger: Ledger,
+  after: Date | undefined,
+): Promise<readonly Head[]> {
+  const swept = new Date(
+    Math.max(after?.getTime() ?? 0, Date.parse(ledger.base?.receipt.createdAt ?? "") || 0),
+  );
+  return await unexplained(store, shelf, ledger, await seenHeads(state, store, shelf, swept));
 }
 
 /** Those of `heads` that are neither there nor announced as removed. Older prunes are read only where something is missing. */

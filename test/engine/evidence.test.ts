@@ -9,6 +9,7 @@ import {
   compress,
   drill,
   encrypt,
+  health,
   list,
   pipeline,
   prune,
@@ -85,6 +86,27 @@ Deno.test("restore() and cat() do not take an older backup for the newest that t
   await assert.rejects(restore(plan, { at: new Date("2100-01-01"), into: dir.join("out"), state }), why);
   assert.equal(text(await read(idAt(0))), readFileSync(dir.join(path), "utf8"));
   await restore(plan, { id: idAt(0), into: dir.join("out"), state });
+});
+
+Deno.test("restore() and health() miss the newest backup also when it was verified before it went", async () => {
+  using dir = treeScratch();
+  const target = store.memory();
+  const state = memoryState();
+  const plan = planOf(dir.join("src"), target);
+  for (let n = 0; n < 2; n++) await backup(plan, { now: hour(n), state });
+  await verify(plan, { level: "full", now: hour(2), state });
+  assert.deepEqual((await health(plan, { now: hour(3), state })).findings, []);
+  await remove(target, idAt(1));
+  await assert.rejects(
+    restore(plan, { into: dir.join("out"), state }),
+    /Cannot take .* is gone and no prune/,
+  );
+  assert.deepEqual((await health(plan, { now: hour(3), state })).findings.map(({ code }) => code), [
+    "vanished",
+  ]);
+  await verify(plan, { accept: true, now: hour(4), state });
+  await restore(plan, { into: dir.join("out"), state });
+  assert.deepEqual((await health(plan, { now: hour(4), state })).findings, []);
 });
 
 Deno.test("verify() names a target that lacks the newest backup, and fails when that target had it", async () => {
