@@ -24,7 +24,7 @@ export function detailed(state: Finding, source: string, entry: Entry, stat?: St
   if (!libc || entry.kind === "hardlink") return entry;
   try {
     const { mtimeMs, mtimeNs = 0 } = stat?.mtimeNs === undefined ? libc.stat(source) : stat;
-    const found = libc.attributes(source);
+    const found = stat?.attributed === false ? undefined : libc.attributes(source);
     // A time that is another by now: the nanoseconds are not of what was read.
     const precise = mtimeNs > 0 && mtimeMs === entry.mtimeMs ? { ...entry, mtimeNs } : entry;
     return found ? { ...precise, ...attributesOf(state, entry.path, found) } : precise;

@@ -23,12 +23,12 @@ export interface Node {
 export const LARGE_FOLDER: number = 256 * 1024;
 
 /**
- * What lies in a folder, sorted by UTF-8 bytes. Deno shows every byte that is not UTF-8 as U+FFFD, so two names may look the same,
+ * What lies in a folder, sorted by UTF-8 bytes. By the C library where it may be asked, in half the time. Deno shows every byte that is not UTF-8 as U+FFFD, so two names may look the same,
  * and opening one may open another file. But a name that truly holds U+FFFD can be looked up, and only once: the others go to
  * `unreadable`. Throws what the system throws.
  */
 export function listFolder(path: string, unreadable: (name: string) => void, libc?: Reading): Node[] {
-  if (libc && isRaw(path)) return listBytes(path, libc).sort(byName);
+  if (libc?.unbounded || libc && isRaw(path)) return listBytes(path, libc).sort(byName);
   const names = listing(libc);
   for (const found of Deno.readDirSync(path)) names.add(found);
   return names.end(path, unreadable);
@@ -60,10 +60,10 @@ const DOUBTFUL = /\ufffd|\udbff[\udf80-\udfff]/;
 /** What lies in a folder, each name by its bytes; only what `wanted` takes. */
 function listBytes(path: string, libc: Reading, wanted: (name: string) => boolean = () => true): Node[] {
   const nodes: Node[] = [];
-  for (const name of libc.names(path)) {
+  for (const { name, kind } of libc.list(path)) {
     if (!wanted(name)) continue;
     try {
-      nodes.push({ name, kind: libc.stat(join(path, name)).kind });
+      nodes.push({ name, kind: kind ?? libc.stat(join(path, name)).kind });
     } catch (error) {
       // It went meanwhile; anything else is told of when it is opened.
       if ((error as { code?: unknown }).code !== "ENOENT") nodes.push({ name, kind: "file" });

@@ -29,6 +29,8 @@ export interface Stat {
   readonly ino: number;
   /** When its inode changed last, in milliseconds since 1970; 0 where that is not known. */
   readonly ctimeMs: number;
+  /** Whether it has extended attributes, or may have some. Absent: not asked. */
+  readonly attributed?: boolean | undefined;
 }
 
 /** No link is followed, and a pipe that took the file's place does not make the open wait. */
@@ -77,6 +79,7 @@ export function readQuickly(
   libc?: Reading,
 ): { readonly stat: Stat; readonly bytes: U8 } | undefined {
   try {
+    if (libc?.unbounded) return readBy(libc, path, most);
     const before = statAt(path, libc);
     if (!before.isFile || before.nlink !== 1 || before.size > most) return undefined;
     // One byte more than it should hold: files that say 0 and hold something (/proc) are not taken for empty.
@@ -93,6 +96,13 @@ export function readQuickly(
   } catch {
     return undefined;
   }
+}
+
+function readBy(libc: Reading, path: string, most: number): ReturnType<typeof readQuickly> {
+  const read = libc.whole(path, most, takeRoom);
+  if (!read) return undefined;
+  const { details, room, attributed } = read;
+  return { stat: { ...details, attributed }, bytes: keepRoom(room, details.size) };
 }
 
 /** Of the change time whole seconds: Deno gives no more. */

@@ -7,35 +7,27 @@ import { nameOf } from "../raw_name.ts";
 import type { U8 } from "../stage.ts";
 import { attributesWith } from "./attributes.ts";
 import { AT_FDCWD, ERRNO, type LibcError, OPEN, openLibrary, pathBuffer } from "./open.ts";
+import {
+  AT_EMPTY_PATH,
+  AT_NO_AUTOMOUNT,
+  AT_SYMLINK_NOFOLLOW,
+  BASIC_STATS,
+  type Details,
+  detailsOf,
+  EMPTY_PATH,
+  kindOf,
+  statRoom,
+} from "./statx.ts";
+import { FOR_READING, type Whole, wholeWith } from "./whole.ts";
 
-/** What the system says of one thing. */
-export interface Details {
-  /** What it is. */
-  readonly kind: "file" | "directory" | "symlink" | "special";
-  /** Permission bits and more. */
-  readonly mode: number;
-  /** Numeric owner. */
-  readonly uid: number;
-  /** Numeric group. */
-  readonly gid: number;
-  /** Names it has. */
-  readonly nlink: number;
-  /** Device and inode. */
-  readonly id: string;
-  /** Its inode, as far as a double holds it. */
-  readonly ino: number;
-  /** Its device, as stat(2) numbers it. */
-  readonly dev: number;
-  /** Length in bytes. */
-  readonly size: number;
-  /** What it takes, in bytes. */
-  readonly allocated: number;
-  /** Modification time in whole milliseconds, rounded towards the past. */
-  readonly mtimeMs: number;
-  /** Nanoseconds after `mtimeMs`. */
-  readonly mtimeNs: number;
-  /** When its inode changed last, in milliseconds. */
-  readonly ctimeMs: number;
+export type { Details } from "./statx.ts";
+
+/** A name in a folder. */
+export interface Listed {
+  /** The name. */
+  readonly name: string;
+  /** What it stands for; undefined: the file system does not list that. */
+  readonly kind: Details["kind"] | undefined;
 }
 
 /** Reads through the C library. Paths are text as src/raw_name.ts has it. Calls throw {@linkcode LibcError}; no link at the end of a path is followed. */
@@ -46,10 +38,17 @@ export interface Reading {
   readonly stat: (at: string | number) => Details;
   /** The extended attributes of what stands at a path; undefined: none, or its file system has none. */
   readonly attributes: (path: string) => ReadonlyMap<string, U8> | undefined;
-  /** The names in a folder, in the order of the system, without "." and "..". */
+  /** What lies in a folder, in the order of the system, without "." and "..". */
+  readonly list: (path: string) => Listed[];
+  /** The names of it. */
   readonly names: (path: string) => string[];
   /** The text of a symbolic link. */
   readonly link: (path: string) => string;
+  /**
+   * Reads a regular file of at most `most` bytes that has one name, through one descriptor, into the `room` that is asked for when its size
+   * is known. Undefined: it is something else, or cannot be read, or something happens to it meanwhile.
+   */
+  readonly whole: (path: string, most: number, room: (size: number) => U8) => Whole | undefined;
   /** Opens a file for reading; a pipe does not make it wait. */
   readonly open: (path: string) => number;
   /** Reads at an offset; 0 at the end. */
@@ -73,6 +72,7 @@ const SYMBOLS = {
   readlink: { parameters: ["buffer", "buffer", "usize"], result: "isize" },
   open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
   pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "isize" },
+  flistxattr: { parameters: ["i32", "pointer", "usize"], result: "isize" },
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   close: { parameters: ["i32"], result: "i32" },
 } as const satisfies Deno.ForeignLibraryInterface;
@@ -88,30 +88,33 @@ export function openReading(): Reading | undefined {
     return Number(result);
   };
   const open = (at: string, flags: number): number =>
-    checked(
-      call.open(path(at), flags | OPEN.CLOEXEC | OPEN.NOFOLLOW | OPEN.NONBLOCK, 0),
-      () => `open "${at}"`,
-    );
+    checked(call.open(path(at), flags | FOR_READING, 0), () => `open "${at}"`);
+  const records = new Uint8Array(32 * 1024);
+  const list = (at: string): Listed[] => {
+    const fd = open(at, OPEN.DIRECTORY);
+    const next = (): number =>
+      checked(call.getdents64(fd, records, BigInt(records.length)), () => `list "${at}"`);
+    try {
+      return listed(records, next);
+    } finally {
+      call.close(fd);
+    }
+  };
   const { state, partial } = Deno.permissions.querySync({ name: "read" });
+  const statx = (fd: number, name: U8, flags: number, into: U8): number =>
+    call.statx(fd, name, flags, BASIC_STATS, into);
   return {
     unbounded: state === "granted" && !partial,
-    stat: statWith((fd, name, flags, into) => call.statx(fd, name, flags, BASIC_STATS, into), path, fault),
+    stat: statWith(statx, path, fault),
     attributes: attributesWith(call.llistxattr, call.lgetxattr, errno, fault, path),
-    names: (at) => {
-      const fd = open(at, OPEN.DIRECTORY);
-      try {
-        return namesOf((into) =>
-          checked(call.getdents64(fd, into, BigInt(into.length)), () => `list "${at}"`)
-        );
-      } finally {
-        call.close(fd);
-      }
-    },
+    list,
+    names: (at) => list(at).map(({ name }) => name),
     link: (at) => {
       const text = new Uint8Array(PATH_MAX);
       const size = checked(call.readlink(path(at), text, BigInt(text.length)), () => `read the link "${at}"`);
       return nameOf(text.subarray(0, size));
     },
+    whole: wholeWith({ ...call, statx }, path),
     open: (at) => open(at, 0),
     read: (fd, into, at) => checked(call.pread(fd, into, BigInt(into.length), BigInt(at)), () => "read"),
     extents: (fd, size) => extentsOf((at, whence) => Number(call.lseek(fd, BigInt(at), whence)), errno, size),
@@ -120,68 +123,37 @@ export function openReading(): Reading | undefined {
   };
 }
 
-/** One number of a device's two (gnu_dev_makedev), as far as a double holds it. */
-function deviceOf(major: number, minor: number): number {
-  const low = (minor & 0xff) + (major & 0xfff) * 0x100;
-  return low + (minor >>> 8) * 0x100000 + Math.floor(major / 0x1000) * 2 ** 44;
-}
-
 const PATH_MAX = 4096;
-/** STATX_BASIC_STATS of statx(2). */
-const BASIC_STATS = 0x7ff;
-const AT_SYMLINK_NOFOLLOW = 0x100;
-const AT_NO_AUTOMOUNT = 0x800;
-const AT_EMPTY_PATH = 0x1000;
-const KINDS: Readonly<Record<number, Details["kind"]>> = { 8: "file", 4: "directory", 10: "symlink" };
 
 function statWith(
   statx: (fd: number, name: U8, flags: number, into: U8) => number,
   path: (text: string) => U8,
   fault: (what: string) => LibcError,
 ): Reading["stat"] {
-  const into = new Uint8Array(256);
-  const view = new DataView(into.buffer);
-  // Little-endian on every machine of `libraries`. Offsets: struct statx of linux/stat.h, the same on all.
-  const long = (at: number): number => view.getUint32(at, true) + view.getInt32(at + 4, true) * 2 ** 32;
-  const ms = (at: number): number => long(at) * 1000 + Math.floor(view.getUint32(at + 8, true) / 1e6);
+  const { bytes, view } = statRoom();
   return (at) => {
     const failed = typeof at === "number"
-      ? statx(at, path(""), AT_EMPTY_PATH, into)
-      : statx(AT_FDCWD, path(at), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, into);
+      ? statx(at, EMPTY_PATH, AT_EMPTY_PATH, bytes)
+      : statx(AT_FDCWD, path(at), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, bytes);
     if (failed !== 0) throw fault(`look at ${typeof at === "number" ? "an open file" : `"${at}"`}`);
-    const mode = view.getUint16(28, true);
-    const dev = deviceOf(view.getUint32(136, true), view.getUint32(140, true));
-    const ino = long(32);
-    return {
-      kind: KINDS[mode >> 12] ?? "special",
-      mode,
-      uid: view.getUint32(20, true),
-      gid: view.getUint32(24, true),
-      nlink: view.getUint32(16, true),
-      id: `${dev}:${ino >= 0 && ino <= Number.MAX_SAFE_INTEGER ? ino : view.getBigUint64(32, true)}`,
-      ino,
-      dev,
-      size: long(40),
-      allocated: long(48) * 512,
-      mtimeMs: ms(112),
-      mtimeNs: view.getUint32(120, true) % 1e6,
-      ctimeMs: ms(96),
-    };
+    return detailsOf(view);
   };
 }
 
-/** Names of records of a `struct linux_dirent64` (getdents64(2)): inode, offset, length of the record, type, name with a NUL. */
-function namesOf(next: (into: U8) => number): string[] {
-  const names: string[] = [];
-  const records = new Uint8Array(32 * 1024);
+/** Records of a `struct linux_dirent64` (getdents64(2)): inode, offset, length of the record, type, name with a NUL. */
+function listed(records: U8, next: () => number): Listed[] {
+  const found: Listed[] = [];
   const view = new DataView(records.buffer);
-  for (let size = next(records); size > 0; size = next(records)) {
+  for (let size = next(); size > 0; size = next()) {
     for (let at = 0; at < size; at += view.getUint16(at + 16, true)) {
       const name = nameOf(records.subarray(at + 19, records.indexOf(0, at + 19)));
-      if (name !== "." && name !== "..") names.push(name);
+      const type = records[at + 18]!;
+      if (name !== "." && name !== "..") {
+        found.push({ name, kind: type === 0 ? undefined : kindOf(type) });
+      }
     }
   }
-  return names;
+  return found;
 }
 
 const SEEK_DATA = 3;

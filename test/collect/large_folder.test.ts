@@ -3,6 +3,8 @@ import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { comparePaths } from "../../src/archive/path.ts";
+import { reach } from "../../src/libc/open.ts";
+import { openReading, type Reading } from "../../src/libc/read.ts";
 import { inTurn, listFolder, listLargeFolder, type Node } from "../../src/collect/folder.ts";
 import { files } from "../../src/collect/mod.ts";
 import { scratch, testContext } from "../support.ts";
@@ -118,3 +120,24 @@ function peak(home: string, task: string, args: readonly string[]): number {
   console.log(`${task}: ${Math.round(bytes / MIB)} MiB`);
   return bytes;
 }
+
+Deno.test({
+  name:
+    "listFolder() by the C library gives what Deno gives, also where the file system does not list what a name stands for",
+  ignore: "why" in reach(),
+  fn: () => {
+    using dir = scratch();
+    mkdirSync(dir.join("folder"));
+    symlinkSync("nowhere", dir.join("link"));
+    for (const name of ["file", "ü", "\u{1f600}", ".hidden"]) writeFileSync(dir.join(name), name);
+    const libc = openReading()!;
+    try {
+      const expected = listFolder(dir.path, assert.fail);
+      assert.deepEqual(listFolder(dir.path, assert.fail, libc), expected);
+      const list: Reading["list"] = (path) => libc.list(path).map((found) => ({ ...found, kind: undefined }));
+      assert.deepEqual(listFolder(dir.path, assert.fail, { ...libc, list }), expected);
+    } finally {
+      libc.close();
+    }
+  },
+});
