@@ -408,3 +408,16 @@ Deno.test("tar() labels errors of its streams with its name, and keeps a collect
   const archive = await tar().run(files, testContext());
   await assert.rejects(archive.body.read().getReader().read(), { name: "AbortError" });
 });
+
+Deno.test("while a long hole is archived, timers and signals are heard", async () => {
+  const chunk = new Uint8Array(MIB);
+  let pulled = 0;
+  let heard: number | undefined;
+  const body = (): Bytes =>
+    toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+      for (; pulled < 512; pulled++) yield chunk;
+    });
+  setTimeout(() => heard = pulled, 0);
+  await pack([entry("hole", { bytes: 512 * MIB, extents: [], body })]);
+  assert.ok(heard !== undefined && heard < 512, `heard after ${heard} MiB`);
+});
