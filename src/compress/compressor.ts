@@ -125,9 +125,10 @@ async function* blocks(
     const block = await input.block(recipe.blockBytes);
     const madeMs = performance.now() - from;
     const size = block.length;
-    if (size === 0 && count > 0) return;
-    sizes.push(size);
-    yield { weight: recipe.blockBytes, bytes: packer.pack(block, madeMs) };
-    if (size < recipe.blockBytes) return;
+    if (size > 0 || count === 0) {
+      sizes.push(size);
+      yield { weight: recipe.blockBytes, bytes: packer.pack(block, madeMs) };
+    }
+    if (size < recipe.blockBytes) return packer.hurry();
   }
 }

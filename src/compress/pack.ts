@@ -21,6 +21,8 @@ export interface Pack {
   readonly width: number;
   /** One frame or member. The block's buffer is given away. `madeMs`: how long the calling thread took to make the block. */
   readonly pack: (block: U8, madeMs: number) => Promise<U8>;
+  /** No block comes any more: the calling thread leaves its core to those under way. */
+  readonly hurry: () => void;
   /** Ends what is under way, and waits for its end. */
   readonly close: () => Promise<void>;
 }
@@ -53,10 +55,14 @@ export function createPack(tool: "zstd" | "gzip", level: number, options: PoolOp
     return await native.pack(block, levelFor(block, level, (sample) => native.measure(sample, FAST_LEVEL)));
   }
 
+  function hurry(): void {
+    if (cores > 1) native?.widen(most);
+  }
+
   async function close(): Promise<void> {
     pool.close();
     await native?.close();
   }
 
-  return { width: pool.size, pack, close };
+  return { width: pool.size, pack, hurry, close };
 }

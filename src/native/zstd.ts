@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { cutBlock, giveBack, takeAtLeast, takeBlock } from "../blocks.ts";
+import { giveBack, takeAtLeast, takeBlock } from "../blocks.ts";
 import type { U8 } from "../stage.ts";
 import { type Held, holding, sharedNative } from "./library.ts";
 
@@ -74,7 +74,7 @@ export function unpacker(width: number): Unpacker | undefined {
 }
 
 function packerOf({ lib, release }: Held<typeof SYMBOLS>, first: number): Packer {
-  const { turn, close, load } = crew(
+  const { turn, wake, close, load } = crew(
     { make: lib.ZSTD_createCCtx, free: lib.ZSTD_freeCCtx, release },
     () => width,
   );
@@ -96,8 +96,8 @@ function packerOf({ lib, release }: Held<typeof SYMBOLS>, first: number): Packer
       if (width === 0) return lib.pack(...arguments_);
       return await holding([frame, block], () => lib.packBeside(...arguments_));
     });
-    // An error is a number near the largest.
-    if (length !== undefined && length <= most) return cutBlock(frame, length);
+    // An error is a number near the largest. Not cut to its length: new memory for each frame costs more than the rest of the buffer for the moment until it is written.
+    if (length !== undefined && length <= most) return frame.subarray(0, length);
     giveBack(frame);
     return undefined;
   }
@@ -118,6 +118,7 @@ function packerOf({ lib, release }: Held<typeof SYMBOLS>, first: number): Packer
   return {
     widen: (to) => {
       width = to;
+      wake();
     },
     load,
     pack,
@@ -165,6 +166,8 @@ interface Crew {
   readonly turn: (
     call: (context: Deno.PointerObject) => Promise<bigint | number>,
   ) => Promise<number | undefined>;
+  /** Lets those that wait look at the width again. */
+  readonly wake: () => void;
   /** Waits for what is under way, then frees everything; `also`: what is to be freed besides. May be called twice. */
   readonly close: (also?: () => unknown) => Promise<void>;
   /** Calls under way and waiting. */
@@ -195,9 +198,13 @@ function crew({ make, free, release }: Tools, width: () => number): Crew {
     }
   }
 
+  function wake(): void {
+    for (const go of waiting.splice(0)) go();
+  }
+
   async function close(also?: () => unknown): Promise<void> {
     open = false;
-    for (const go of waiting.splice(0)) go();
+    wake();
     await Promise.allSettled(running);
     for (const context of idle.splice(0)) free(context);
     if (!freed) also?.();
@@ -205,5 +212,5 @@ function crew({ make, free, release }: Tools, width: () => number): Crew {
     release();
   }
 
-  return { turn, close, load: () => running.size + waiting.length };
+  return { turn, wake, close, load: () => running.size + waiting.length };
 }
