@@ -46,39 +46,40 @@ export function indexEntry(
 
 /** Throws TypeError unless the entry keeps the contract of {@linkcode Entry}. */
 export function checkEntry(entry: Entry): void {
-  const { path, kind, target } = entry;
-  const fail = (why: string): never => {
-    throw new TypeError(`Cannot archive ${quote(path)}: ${why}`);
-  };
-  const fault = pathFault(path);
-  if (fault) fail(`${fault}. Collectors give relative paths without "." and ".." parts`);
+  const fault = entryFault(entry);
+  if (fault !== undefined) throw new TypeError(`Cannot archive ${quote(entry.path)}: ${fault}`);
+}
+
+const WHOLE = ["uid", "gid", "bytes"] as const;
+
+function entryFault(entry: Entry): string | undefined {
+  const fault = pathFault(entry.path);
+  if (fault) return `${fault}. Collectors give relative paths without "." and ".." parts`;
   if (!Number.isInteger(entry.mode) || entry.mode < 0 || entry.mode > 0o7777) {
-    fail(`mode ${entry.mode} is not 0 to 0o7777`);
+    return `mode ${entry.mode} is not 0 to 0o7777`;
   }
-  if (!Number.isSafeInteger(entry.mtimeMs)) fail(`mtimeMs ${entry.mtimeMs} is not whole milliseconds`);
+  if (!Number.isSafeInteger(entry.mtimeMs)) return `mtimeMs ${entry.mtimeMs} is not whole milliseconds`;
   if (entry.mtimeNs !== undefined && !(entry.mtimeNs >= 0 && entry.mtimeNs < 1e6)) {
-    fail(`mtimeNs ${entry.mtimeNs} is not 0 to 999,999`);
+    return `mtimeNs ${entry.mtimeNs} is not 0 to 999,999`;
   }
-  for (const key of ["uid", "gid", "bytes"] as const) {
+  for (const key of WHOLE) {
     if (!Number.isSafeInteger(entry[key]) || entry[key] < 0) {
-      fail(`${key} ${entry[key]} is not a whole number`);
+      return `${key} ${entry[key]} is not a whole number`;
     }
   }
-  if (!nameable(entry.uname) || !nameable(entry.gname)) fail("its owner's name is not valid Unicode");
-  if (entry.extents && !areExtents(entry.extents, entry.bytes)) fail("its extents are not in order");
-  if (kind === "file") {
-    if (target !== undefined) fail("a file has no target");
-    return;
-  }
-  if (entry.bytes !== 0 || entry.body !== undefined) fail(`a ${kind} has no content`);
-  if (kind === "directory") {
-    if (target !== undefined) fail("a directory has no target");
-    return;
-  }
-  if (kind !== "symlink" && kind !== "hardlink") fail(`its kind "${kind}" is not known`);
-  if (target === undefined || target === "" || !nameable(target)) fail(`a ${kind} needs a target`);
-  const wrong = kind === "hardlink" ? pathFault(target!) : undefined;
-  if (wrong) fail(`its target ${quote(target!)} is no path of this archive: ${wrong}`);
+  if (!nameable(entry.uname) || !nameable(entry.gname)) return "its owner's name is not valid Unicode";
+  if (entry.extents && !areExtents(entry.extents, entry.bytes)) return "its extents are not in order";
+  return kindFault(entry);
+}
+
+function kindFault({ kind, target, bytes, body }: Entry): string | undefined {
+  if (kind === "file") return target === undefined ? undefined : "a file has no target";
+  if (bytes !== 0 || body !== undefined) return `a ${kind} has no content`;
+  if (kind === "directory") return target === undefined ? undefined : "a directory has no target";
+  if (kind !== "symlink" && kind !== "hardlink") return `its kind "${kind}" is not known`;
+  if (target === undefined || target === "" || !nameable(target)) return `a ${kind} needs a target`;
+  const wrong = kind === "hardlink" ? pathFault(target) : undefined;
+  return wrong && `its target ${quote(target)} is no path of this archive: ${wrong}`;
 }
 
 function nameable(text: string): boolean {

@@ -10,9 +10,9 @@ import type { Reading } from "../libc/read.ts";
 import { isRaw } from "../raw_name.ts";
 import type { Entry, EntryKind } from "../stage.ts";
 import { detailed, holesBy } from "./details.ts";
-import { libcIo } from "./io.ts";
+import { type Io, libcIo, NODE } from "./io.ts";
 import { type Stat, statAt } from "./quick.ts";
-import { openCarefully, type OpenFile, openFile, type Problem, problemOf, startsWith } from "./read.ts";
+import { openCarefully, type OpenFile, openSmall, type Problem, problemOf, startsWith } from "./read.ts";
 
 /** Why something is missing from the backup, or odd in it. */
 export type WarningKind =
@@ -138,13 +138,8 @@ export function file(
   hasLog: (path: string) => boolean,
 ): Found | undefined {
   const { libc } = state;
-  const known = (link: string): boolean => state.links.has(link);
-  const problem = (kind: Problem, error?: unknown): void =>
-    state.warn(kind, stored, kind === "changed" ? PADDED : reasonOf(error));
   const raw = libc && isRaw(source) ? libcIo(libc) : undefined;
-  const opened = raw
-    ? openCarefully(source, known, problem, raw, holesBy(libc!))
-    : openFile(source, known, problem, libc, libc && holesBy(libc));
+  const opened = (raw ? undefined : openSmall(source, libc)) ?? openRest(state, source, stored, raw);
   if (!opened) return undefined;
   const { link, stat, changed } = opened;
   const first = link === undefined ? undefined : state.links.get(link);
@@ -163,6 +158,13 @@ export function file(
   }
   const entry = detailed(state, source, { ...entryOf(state, stored, "file", stat), bytes: stat.size }, stat);
   return { entry: opened.extents ? { ...entry, extents: opened.extents } : entry, file: opened };
+}
+
+function openRest(state: Finding, source: string, stored: string, raw: Io | undefined): OpenFile | undefined {
+  const known = (link: string): boolean => state.links.has(link);
+  const problem = (kind: Problem, error?: unknown): void =>
+    state.warn(kind, stored, kind === "changed" ? PADDED : reasonOf(error));
+  return openCarefully(source, known, problem, raw ?? NODE, state.libc && holesBy(state.libc));
 }
 
 const PADDED = "it changed while it was read; what was missing is stored as zeros";

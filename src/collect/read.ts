@@ -50,23 +50,16 @@ export function problemOf(error: unknown): Problem {
   return code === "ELOOP" ? "changed" : "unreadable";
 }
 
-/**
- * Opens a regular file, and reads it when it is small. Undefined: something else stands there now. Throws what node:fs throws.
- * A name with a further link that `known` has is not read: `whole` is empty.
- */
-export function openFile(
-  path: string,
-  known: (link: string) => boolean,
-  problem: (kind: Problem, error?: unknown) => void,
-  libc?: Reading,
-  holes?: Holes,
-): OpenFile | undefined {
+/** Reads a small file that has one name and stays as it is meanwhile; undefined: open it carefully. */
+export function openSmall(path: string, libc?: Reading): OpenFile | undefined {
   const small = readQuickly(path, SMALL_BYTES, libc);
-  if (small) return opened(small.stat, undefined, small.bytes, false);
-  return openCarefully(path, known, problem, NODE, holes);
+  return small && opened(small.stat, undefined, small.bytes, false);
 }
 
-/** The same, by descriptor alone. */
+/**
+ * Opens a regular file, and reads it when it is small; by its descriptor alone. Undefined: something else stands there now. Throws what
+ * `io` throws. A name with a further link that `known` has is not read: `whole` is empty.
+ */
 export function openCarefully(
   path: string,
   known: (link: string) => boolean,

@@ -134,11 +134,13 @@ function* walk(state: State, source: string, stored: string): Generator<Step, vo
       if (inner && choice === "take") yield* release(stack);
     } else {
       const path = `${frame.stored}/${node.name}`;
-      if (node.kind === "file" && (yield* isKnown(state, below(frame, node.name), path, stack))) continue;
+      const mayBeKnown = state.known !== undefined && node.kind === "file";
+      if (mayBeKnown && (yield* isKnown(state, below(frame, node.name), path, stack))) continue;
       const found = visit(state, frame, node);
       if (!found) continue;
-      yield* release(stack);
-      yield* give(found);
+      if (frame.held) yield* release(stack); // then so are those above it, and else none is
+      if (found.file && !found.file.whole) yield* give(found);
+      else yield found;
     }
   }
 }

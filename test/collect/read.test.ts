@@ -1,17 +1,23 @@
 /** What happens to a small file between its first look and its last. `known` is asked in between, for a file of two names. */
 import { strict as assert } from "node:assert";
 import { linkSync, renameSync, utimesSync, writeFileSync } from "node:fs";
-import { openFile } from "../../src/collect/read.ts";
+import { NODE } from "../../src/collect/io.ts";
+import { openCarefully } from "../../src/collect/read.ts";
 import { scratch } from "../support.ts";
 
-function openWhile(path: string, change: () => void): ReturnType<typeof openFile> {
-  return openFile(path, () => {
-    change();
-    return false;
-  }, (kind) => assert.fail(kind));
+function openWhile(path: string, change: () => void): ReturnType<typeof openCarefully> {
+  return openCarefully(
+    path,
+    () => {
+      change();
+      return false;
+    },
+    (kind) => assert.fail(kind),
+    NODE,
+  );
 }
 
-Deno.test("openFile() reads a small file again when only its time has changed", () => {
+Deno.test("openCarefully() reads a small file again when only its time has changed", () => {
   using dir = scratch();
   const path = dir.join("file");
   writeFileSync(path, "same length");
@@ -22,7 +28,7 @@ Deno.test("openFile() reads a small file again when only its time has changed", 
   assert.equal(opened.changed, false);
 });
 
-Deno.test("openFile() gives what it opened when another file takes the name meanwhile", () => {
+Deno.test("openCarefully() gives what it opened when another file takes the name meanwhile", () => {
   using dir = scratch();
   const path = dir.join("file");
   writeFileSync(path, "the old one");
@@ -33,7 +39,7 @@ Deno.test("openFile() gives what it opened when another file takes the name mean
   assert.equal(opened?.changed, false);
 });
 
-Deno.test("openFile() reads a small file again when it has become shorter", () => {
+Deno.test("openCarefully() reads a small file again when it has become shorter", () => {
   using dir = scratch();
   const path = dir.join("file");
   writeFileSync(path, "long at first");
