@@ -50,8 +50,6 @@ export function checkEntry(entry: Entry): void {
   if (fault !== undefined) throw new TypeError(`Cannot archive ${quote(entry.path)}: ${fault}`);
 }
 
-const WHOLE = ["uid", "gid", "bytes"] as const;
-
 function entryFault(entry: Entry): string | undefined {
   const fault = pathFault(entry.path);
   if (fault) return `${fault}. Collectors give relative paths without "." and ".." parts`;
@@ -62,11 +60,9 @@ function entryFault(entry: Entry): string | undefined {
   if (entry.mtimeNs !== undefined && !(entry.mtimeNs >= 0 && entry.mtimeNs < 1e6)) {
     return `mtimeNs ${entry.mtimeNs} is not 0 to 999,999`;
   }
-  for (const key of WHOLE) {
-    if (!Number.isSafeInteger(entry[key]) || entry[key] < 0) {
-      return `${key} ${entry[key]} is not a whole number`;
-    }
-  }
+  if (!isCount(entry.uid)) return `uid ${entry.uid} is not a whole number`;
+  if (!isCount(entry.gid)) return `gid ${entry.gid} is not a whole number`;
+  if (!isCount(entry.bytes)) return `bytes ${entry.bytes} is not a whole number`;
   if (!nameable(entry.uname) || !nameable(entry.gname)) return "its owner's name is not valid Unicode";
   if (entry.extents && !areExtents(entry.extents, entry.bytes)) return "its extents are not in order";
   return kindFault(entry);
@@ -80,6 +76,10 @@ function kindFault({ kind, target, bytes, body }: Entry): string | undefined {
   if (target === undefined || target === "" || !nameable(target)) return `a ${kind} needs a target`;
   const wrong = kind === "hardlink" ? pathFault(target) : undefined;
   return wrong && `its target ${quote(target)} is no path of this archive: ${wrong}`;
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }
 
 function nameable(text: string): boolean {

@@ -49,16 +49,29 @@ export function leafHasher(salt: string): (number: number, canonical: string) =>
     inner[i]! ^= byte;
     outer[i]! ^= byte;
   });
+  const digits = inner.subarray(64);
   const innerDigest = outer.subarray(64);
-  let leaf = new Uint8Array(4096);
+  let leaf = newLeaf(4096);
   return (number, canonical) => {
-    const { written } = encoder.encodeInto(String(number), inner.subarray(64));
+    const { written } = encoder.encodeInto(String(number), digits);
     innerDigest.setFromHex(hash("sha256", inner.subarray(0, 64 + written), "hex"));
-    if (leaf.length < 33 + canonical.length * 3) leaf = new Uint8Array(33 + canonical.length * 3);
-    leaf.subarray(1, 33).setFromHex(hash("sha256", outer, "hex"));
-    const end = 33 + encoder.encodeInto(canonical, leaf.subarray(33)).written;
-    return hash("sha256", leaf.subarray(0, end), "hex");
+    if (leaf.entry.length < canonical.length * 3) leaf = newLeaf(canonical.length * 3);
+    leaf.nonce.setFromHex(hash("sha256", outer, "hex"));
+    const end = 33 + encoder.encodeInto(canonical, leaf.entry).written;
+    return hash("sha256", leaf.bytes.subarray(0, end), "hex");
   };
+}
+
+interface Leaf {
+  readonly bytes: Uint8Array;
+  readonly nonce: Uint8Array;
+  readonly entry: Uint8Array;
+}
+
+/** Room for a leaf whose entry takes at most `size` bytes: 0x00, nonce, entry. */
+function newLeaf(size: number): Leaf {
+  const bytes = new Uint8Array(33 + size);
+  return { bytes, nonce: bytes.subarray(1, 33), entry: bytes.subarray(33) };
 }
 
 const encoder = new TextEncoder();
