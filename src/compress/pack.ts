@@ -15,6 +15,9 @@ const NATIVE_BYTES = 64 * 1024;
 /** Cores that pack: more than that wait for the thread that reads. */
 const MOST_BESIDE = 4;
 
+/** Blocks more than hands: while this thread makes a block, takes a frame and hands over the next one, no hand waits. */
+const AHEAD = 1;
+
 /** Packs blocks until it is closed. */
 export interface Pack {
   /** Blocks at a time; 0: each on the calling thread. */
@@ -39,7 +42,7 @@ export function createPack(tool: "zstd" | "gzip", level: number, options: PoolOp
 
   async function pack(block: U8, madeMs: number): Promise<U8> {
     if (!tried && block.length >= NATIVE_BYTES) {
-      native = packer(cores === 1 ? 0 : hands);
+      native = packer(cores === 1 ? 0 : hands + AHEAD);
       tried = true;
     }
     const frame = native && block.length >= NATIVE_BYTES ? await packBy(native, block, madeMs) : undefined;
@@ -50,8 +53,7 @@ export function createPack(tool: "zstd" | "gzip", level: number, options: PoolOp
 
   async function packBy(native: Packer, block: U8, madeMs: number): Promise<U8 | undefined> {
     const isPressed = pressed(hands, native.load() >= JOBS_PER_HAND * hands, madeMs);
-    // One block more than cores: while this thread takes a frame and hands over the next block, no core waits.
-    if (isPressed && hands < most) native.widen(++hands + 1);
+    if (isPressed && hands < most) native.widen(++hands + AHEAD);
     return await native.pack(block, levelFor(block, level, (sample) => native.measure(sample, FAST_LEVEL)));
   }
 
