@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import { constants, zstdCompressSync } from "node:zlib";
 import { utf8 } from "../bytes.ts";
 import { ConfigError } from "../errors.ts";
+import type { Digester } from "../native/sha256.ts";
 import type { Body, IndexEntry, U8 } from "../stage.ts";
 import { bodyOfParts } from "./parts.ts";
 import { frameLength, unpackFrame } from "./frame.ts";
@@ -90,11 +91,11 @@ interface Run {
 
 /**
  * Builds an index. Entries that come in path order are compressed as they come; from the first that does not, they are held
- * until the end and sorted.
+ * until the end and sorted. `digester`: what hashes them, until `finish`.
  */
-export function buildIndex(): IndexBuilder {
+export function buildIndex(digester?: Digester): IndexBuilder {
   const salt = randomBytes(32).toString("hex");
-  const hash = leafHasher(salt);
+  const hash = leafHasher(salt, digester);
   let run = newRun();
   let late: IndexEntry[] | undefined;
   let bytes = 0;

@@ -5,7 +5,8 @@
  * @module
  */
 import { createHash, createHmac, hash } from "node:crypto";
-import type { IndexEntry } from "../stage.ts";
+import { type Digester, portable } from "../native/sha256.ts";
+import type { IndexEntry, U8 } from "../stage.ts";
 
 /** Canonical JSON (RFC 8785) of an entry's metadata and digest, without its offset: what a leaf is made of. */
 export function canonicalEntry(entry: Omit<IndexEntry, "offset">): string {
@@ -42,7 +43,10 @@ export function leafHash(nonce: string, canonical: string): string {
  * `leafHash(nonceOf(salt, number), canonical)` for many leaves. Spells the HMAC (RFC 2104) out in one-shot hashes over buffers that
  * stay: a quarter of the time, which shows in archives of small files.
  */
-export function leafHasher(salt: string): (number: number, canonical: string) => string {
+export function leafHasher(
+  salt: string,
+  { hex, into }: Digester = portable,
+): (number: number, canonical: string) => string {
   const inner = new Uint8Array(64 + 20).fill(0x36, 0, 64);
   const outer = new Uint8Array(64 + 32).fill(0x5c, 0, 64);
   Uint8Array.fromHex(salt).forEach((byte, i) => {
@@ -54,18 +58,18 @@ export function leafHasher(salt: string): (number: number, canonical: string) =>
   let leaf = newLeaf(4096);
   return (number, canonical) => {
     const { written } = encoder.encodeInto(String(number), digits);
-    innerDigest.setFromHex(hash("sha256", inner.subarray(0, 64 + written), "hex"));
+    into(inner.subarray(0, 64 + written), innerDigest);
     if (leaf.entry.length < canonical.length * 3) leaf = newLeaf(canonical.length * 3);
-    leaf.nonce.setFromHex(hash("sha256", outer, "hex"));
+    into(outer, leaf.nonce);
     const end = 33 + encoder.encodeInto(canonical, leaf.entry).written;
-    return hash("sha256", leaf.bytes.subarray(0, end), "hex");
+    return hex(leaf.bytes.subarray(0, end));
   };
 }
 
 interface Leaf {
-  readonly bytes: Uint8Array;
-  readonly nonce: Uint8Array;
-  readonly entry: Uint8Array;
+  readonly bytes: U8;
+  readonly nonce: U8;
+  readonly entry: U8;
 }
 
 /** Room for a leaf whose entry takes at most `size` bytes: 0x00, nonce, entry. */

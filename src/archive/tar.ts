@@ -5,6 +5,7 @@
  */
 import { label, labelled, toBytes } from "../bytes.ts";
 import { IntegrityError } from "../errors.ts";
+import { digester } from "../native/sha256.ts";
 import type {
   Archive,
   Bytes,
@@ -15,6 +16,7 @@ import type {
   IndexEntry,
   Stage,
   StageFact,
+  U8,
 } from "../stage.ts";
 import { buildIndex, type BuiltIndex, type IndexTail } from "./listing.ts";
 import { type IndexReader, readIndex } from "./listing_read.ts";
@@ -80,18 +82,21 @@ function pack(files: Files, context: Context, fact: StageFact, fixedTime: number
     if (begun) throw new Error("Cannot read the archive twice: its sources are read once");
     begun = true;
     const entries = fixedTime === undefined ? files.entries() : normalised(files, fixedTime);
-    const index = buildIndex();
-    const hooks = {
-      entry: index.add,
-      progress: (bytes: number, entries: number): void => {
-        context.signal.throwIfAborted();
-        context.progress({ phase: "collect", bytes, entries });
-      },
-      end: (bytes: number): void => {
-        built = index.finish(bytes, files.notes?.() ?? {});
-      },
-    };
-    return toBytes(() => writeTar(entries, hooks));
+    return toBytes(async function* (): AsyncGenerator<U8, void, undefined> {
+      using digests = digester();
+      const index = buildIndex(digests);
+      const hooks = {
+        entry: index.add,
+        progress: (bytes: number, entries: number): void => {
+          context.signal.throwIfAborted();
+          context.progress({ phase: "collect", bytes, entries });
+        },
+        end: (bytes: number): void => {
+          built = index.finish(bytes, files.notes?.() ?? {});
+        },
+      };
+      yield* writeTar(entries, hooks, digests);
+    });
   };
   return {
     kind: "archive",

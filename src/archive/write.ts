@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { createHash, hash } from "node:crypto";
+import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers";
 import { cutBlock, type Fill, fillOf, giveBackRoom, takeBlock } from "../blocks.ts";
 import { bytesOf, isRaw } from "../raw_name.ts";
+import { type Digester, portable } from "../native/sha256.ts";
 import type { Bytes, Entry, IndexEntry, U8 } from "../stage.ts";
 import { attributeRecords } from "./attributes.ts";
 import { checkEntry, indexEntry } from "./entry.ts";
@@ -49,6 +50,7 @@ interface Sink {
 export async function* writeTar(
   entries: AsyncIterable<Entry>,
   hooks: WriteHooks,
+  digester: Digester = portable,
 ): AsyncGenerator<U8, void, undefined> {
   const sink: Sink = {
     block: takeBlock(BLOCK),
@@ -72,7 +74,9 @@ export async function* writeTar(
       digest = yield* fill
         ? putFilled(sink, entry, fill, hooks)
         : putStream(sink, entry, entry.body(), hooks);
-    } else if (entry.kind === "file") digest = putWhole(sink, entry, entry.body ?? new Uint8Array(0));
+    } else if (entry.kind === "file") {
+      digest = putWhole(sink, entry, entry.body ?? new Uint8Array(0), digester);
+    }
     pad(sink);
     sink.entries++;
     const apart = sparse || entry.xattrs || entry.acl;
@@ -96,16 +100,16 @@ function take(sink: Sink, hooks: WriteHooks): readonly U8[] {
   return sink.ready.length > 0 ? sink.ready.splice(0) : NONE;
 }
 
-const EMPTY_DIGEST = hash("sha256", "", "hex");
+const EMPTY_DIGEST = portable.hex(new Uint8Array(0));
 
 /** Small content: without a turn of the event loop. Gives the digest. */
-function putWhole(sink: Sink, entry: Entry, body: U8): string {
+function putWhole(sink: Sink, entry: Entry, body: U8, { hex }: Digester): string {
   if (body.length !== entry.bytes) throw wrongLength(entry, body.length);
   append(sink, body);
   sink.bytes += body.length;
   let digest = EMPTY_DIGEST;
   if (entry.sha256) digest = hexDigest(entry);
-  else if (body.length > 0) digest = hash("sha256", body, "hex");
+  else if (body.length > 0) digest = hex(body);
   giveBackRoom(body);
   return digest;
 }
