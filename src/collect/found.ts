@@ -148,7 +148,7 @@ export function file(
     return { entry: { ...entryOf(state, stored, "hardlink", stat), target: first.path } };
   }
   if (link !== undefined) state.links.set(link, { path: stored, left: stat.nlink - 1 });
-  if (changed) state.warn("changed", stored, "it changed while it was read");
+  if (changed) state.warn("changed", stored, CHANGED);
   if (hasLog(`${source}-wal`) && startsWith(source, SQLITE, raw)) {
     state.warn(
       "sqlite",
@@ -162,12 +162,16 @@ export function file(
 
 function openRest(state: Finding, source: string, stored: string, raw: Io | undefined): OpenFile | undefined {
   const known = (link: string): boolean => state.links.has(link);
-  const problem = (kind: Problem, error?: unknown): void =>
-    state.warn(kind, stored, kind === "changed" ? PADDED : reasonOf(error));
+  const problem = (kind: Problem, error?: unknown): void => {
+    if (kind === "changed") state.warn(kind, stored, CHANGED);
+    else if (kind === "cut") state.warn("changed", stored, `${CHANGED}; ${PADDED}`);
+    else state.warn(kind, stored, `${reasonOf(error)}; ${PADDED}`);
+  };
   return openCarefully(source, known, problem, raw ?? NODE, state.libc && holesBy(state.libc));
 }
 
-const PADDED = "it changed while it was read; what was missing is stored as zeros";
+const CHANGED = "it changed while it was read";
+const PADDED = "what was missing is stored as zeros";
 
 /** An entry from what the system says. */
 export function entryOf(state: Finding, path: string, kind: EntryKind, stat: Stat): Entry {

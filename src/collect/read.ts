@@ -14,8 +14,8 @@ import { readQuickly, type Stat } from "./quick.ts";
 /** Files up to this size (1 MiB) are read whole, larger ones as a stream of chunks of this size. */
 export const SMALL_BYTES: number = 1024 * 1024;
 
-/** Why a file, or a part of it, is not what it was. */
-export type Problem = "vanished" | "changed" | "unreadable";
+/** Why a file, or a part of it, is not what it was; "cut": it ended early, and the rest is zeros. */
+export type Problem = "vanished" | "changed" | "cut" | "unreadable";
 
 /** A file that was opened. `whole` is its content when it is small; else `read` it, once. `close` may be called twice. */
 export interface OpenFile {
@@ -44,7 +44,7 @@ export interface OpenFile {
 export type Holes = (path: string, stat: Stat) => readonly number[] | undefined;
 
 /** What happened, from what node:fs threw. ELOOP: a symbolic link took the file's place. */
-export function problemOf(error: unknown): Problem {
+export function problemOf(error: unknown): Exclude<Problem, "cut"> {
   const code = (error as { code?: unknown } | null)?.code;
   if (code === "ENOENT" || code === "ENOTDIR") return "vanished";
   return code === "ELOOP" ? "changed" : "unreadable";
@@ -224,7 +224,7 @@ function fillChunk(
       failure = { error };
     }
     if (failure) problem("unreadable", failure.error);
-    else if (got === 0) problem("changed");
+    else if (got === 0) problem("cut");
     else continue;
     chunk.fill(0, at);
     return false;
