@@ -63,6 +63,11 @@ async function turn(bench: Bench, source: Corpus, runs: Runs): Promise<void> {
   const env = { SRC: source.path };
   bench.clean();
   if (contender.prepare !== undefined) await bench.run(contender.prepare, env);
+  else {
+    // To make a repository brings the others' programs into the cache; these have none to make.
+    await bench.run(contender.backup, { SRC: rehearsal(bench) });
+    bench.clean();
+  }
   execFileSync("sync");
   warm(source.path); // each time: what nobody reads for a while is put out of the cache, and whoever comes next would pay
   backup.push(await bench.run(contender.backup, env));
@@ -117,11 +122,17 @@ async function compare(
   return all;
 }
 
+/** A folder with next to nothing. */
+function rehearsal(bench: Bench): string {
+  const path = join(bench.work, "rehearsal");
+  mkdirSync(path, { recursive: true });
+  Deno.writeTextFileSync(join(path, "file"), "rehearsal\n");
+  return path;
+}
+
 /** A first run of each, over next to nothing: it makes keys, and fills caches of compiled code. */
 async function rehearse(bench: Bench, here: readonly Contender[]): Promise<void> {
-  const path = join(bench.work, "rehearsal");
-  mkdirSync(path);
-  Deno.writeTextFileSync(join(path, "file"), "rehearsal\n");
+  const path = rehearsal(bench);
   await compare(bench, { name: "rehearsal", title: "", path, ...measureFolder(path) }, here, 1);
 }
 

@@ -120,7 +120,7 @@ export function summary(all: readonly (readonly [Corpus, readonly Runs[]])[]): s
 /** Who ran, how, and where. */
 export function legend(all: readonly Contender[]): string {
   return [
-    "Medians of interleaved runs, start-up included, data in the page cache. Ratio: the median over the rounds of the time divided by that of " +
+    "Medians of interleaved runs, start-up included, programs and data in the page cache. Ratio: the median over the rounds of the time divided by that of " +
     `"${REFERENCE}" in the same round. Peak: resident memory, summed over the processes of a pipe. Read: from the corpus, the store, caches ` +
     "and what is restored, by read calls as strace counts them in a run of its own; pipes do not count; ?: files are mapped.",
     "",
