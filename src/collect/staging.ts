@@ -89,15 +89,17 @@ function makeBeside(beside: string, inside: string | undefined): string {
 }
 
 function claimNew(path: string, owner: Owner): Staging {
+  let lock: Deno.FsFile | undefined;
   try {
     fs.closeSync(fs.openSync(join(path, "owner"), "wx", 0o600));
-    const lock = lockOwner(path);
+    lock = lockOwner(path);
     if (!lock) throw Object.assign(new Error("taken for a leftover"), { code: "ENOENT" });
     writeDurably(join(path, "owner"), [JSON.stringify(owner)]);
     fs.mkdirSync(join(path, "old"), 0o777);
     return { path, owner, release: closer(lock) };
   } catch (error) {
     removeTree(path);
+    if (lock) unlock(lock);
     throw error;
   }
 }

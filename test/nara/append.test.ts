@@ -118,7 +118,7 @@ judged("nara:dump into a full disk says so", ["sh"], async () => {
   assert.equal(full.code, 1);
   assert.match(
     new TextDecoder().decode(full.stderr),
-    /Cannot write to standard output: No space left on device.*What is there ends in the middle/,
+    /Cannot write the result to standard output: No space left on device.*What is there ends in the middle/,
   );
 });
 

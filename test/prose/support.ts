@@ -66,7 +66,7 @@ const HOST = "example.org";
 /** A pod whose Prosody runs, with one user, juliet. */
 export async function pod(): Promise<Pod> {
   const dir = scratch();
-  const port = freePort();
+  let port = 0;
   const live = (name: prose.ProsePart): string => dir.join("live", name);
   const paths = {
     "prose-config": live("prose-config"),
@@ -77,8 +77,12 @@ export async function pod(): Promise<Pod> {
   for (const path of Object.values(paths)) mkdirSync(path, { recursive: true });
   writeFileSync(`${paths["prose-config"]}/prose.toml`, "[pod]\n");
   writeFileSync(`${paths["prose-pod-server-data"]}/server.db`, "server data");
-  writeFileSync(`${paths["prosody-config"]}/prosody.cfg.lua`, CONFIG(dir.path, port), { mode: 0o640 });
-  writeFileSync(dir.join("ctl"), CTL.replace("PORT", String(port)), { mode: 0o755 });
+  const configure = (): void => {
+    port = freePort();
+    writeFileSync(`${paths["prosody-config"]}/prosody.cfg.lua`, CONFIG(dir.path, port), { mode: 0o640 });
+    writeFileSync(dir.join("ctl"), CTL.replace("PORT", String(port)), { mode: 0o755 });
+  };
+  configure();
   const ctl = (verb: string): boolean => {
     try {
       execFileSync(dir.join("ctl"), [verb], { stdio: "ignore" });
@@ -90,7 +94,9 @@ export async function pod(): Promise<Pod> {
   const pid = (): number => Number(readFileSync(dir.join("pid"), "utf8"));
   const it: Pod = {
     dir,
-    port,
+    get port() {
+      return port;
+    },
     paths,
     service: {
       name: "prosody",
@@ -115,9 +121,17 @@ export async function pod(): Promise<Pod> {
     },
   };
   it.register("juliet");
-  ctl("start");
-  await until("Prosody answers", () => it.runs());
-  return it;
+  for (let tries = 1;; tries++) {
+    ctl("start");
+    try {
+      await until("Prosody answers", () => it.runs(), 20_000);
+      return it;
+    } catch (error) {
+      ctl("stop");
+      if (tries === 3) throw new Error(readFileSync(dir.join("prosody.log"), "utf8"), { cause: error });
+      configure(); // another test took the port between its being found free and this
+    }
+  }
 }
 
 /** Sealing as an operator would, with OpenPGP keys of its own. */
@@ -189,10 +203,14 @@ async function logIn(port: number, user: string): Promise<boolean> {
 }
 
 /** Waits for something that another process does, a minute at most. */
-export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 60_000; Date.now() < end;) {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  mostMs = 60_000,
+): Promise<void> {
+  for (const end = Date.now() + mostMs; Date.now() < end;) {
     if (await condition()) return;
     await new Promise((done) => setTimeout(done, 40));
   }
-  throw new Error(`Waited a minute for this: ${what}`);
+  throw new Error(`Waited ${mostMs / 1000} s for this: ${what}`);
 }

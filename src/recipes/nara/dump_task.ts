@@ -141,10 +141,7 @@ function print(bytes: Uint8Array, cli: Cli): void {
   try {
     cli.terminal.bytes(bytes);
   } catch (error) {
-    throw new Error(
-      `Cannot write to standard output: ${messageOf(error)}. What is there ends in the middle of the log`,
-      { cause: error },
-    );
+    throw new Error(`${messageOf(error)}. What is there ends in the middle of the log`, { cause: error });
   }
 }
 
