@@ -11,8 +11,8 @@ import type { BackupReceipt } from "./receipt.ts";
 import type { Context, Entry, Files, IndexEntry, U8 } from "./stage.ts";
 
 /**
- * The file of an increment that lists what is gone since its base: paths, as the bytes of their names, each ended by a NUL; of a folder, that path alone. What is of
- * another kind than before is listed too. Sorts behind names in ASCII, so that it comes last.
+ * The file of an increment that lists what is gone since its base: paths, as the bytes of their names, each ended by a NUL; of a
+ * folder, that path alone. What is of another kind than before is listed too. Sorts behind names in ASCII, so that it comes last.
  */
 export const GONE = "~holdfast-gone";
 

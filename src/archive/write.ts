@@ -4,7 +4,7 @@
  * @module
  */
 import { createHash } from "node:crypto";
-import { setImmediate } from "node:timers";
+import { setImmediate } from "node:timers/promises";
 import { cutBlock, type Fill, fillOf, giveBackRoom, takeBlock } from "../blocks.ts";
 import { bytesOf, isRaw } from "../raw_name.ts";
 import { type Digester, portable } from "../native/sha256.ts";
@@ -158,8 +158,8 @@ async function* putFilled(
   return digest ? digest.digest("hex") : hexDigest(entry);
 }
 
+/** A sparse file is read on for so long without a pause. */
 const PAUSE_BYTES = 64 * 1024 * 1024;
-const pause = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
 /** Of a file with holes what is none; the digest is of all of it, as it reads. */
 async function* putSparse(
@@ -179,7 +179,7 @@ async function* putSparse(
     sink.bytes += chunk.length;
     yield* take(sink, hooks);
     // A hole gives nothing that anyone would wait for: without a pause no signal, timer or heartbeat is heard in it.
-    if (seen % PAUSE_BYTES < chunk.length) await pause();
+    if (seen % PAUSE_BYTES < chunk.length) await setImmediate();
   }
   if (seen !== entry.bytes) throw wrongLength(entry, seen);
   return digest.digest("hex");

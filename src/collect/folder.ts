@@ -23,9 +23,9 @@ export interface Node {
 export const LARGE_FOLDER: number = 256 * 1024;
 
 /**
- * What lies in a folder, sorted by UTF-8 bytes. By the C library where it may be asked, in half the time. Deno shows every byte that is not UTF-8 as U+FFFD, so two names may look the same,
- * and opening one may open another file. But a name that truly holds U+FFFD can be looked up, and only once: the others go to
- * `unreadable`. Throws what the system throws.
+ * What lies in a folder, sorted by UTF-8 bytes. By the C library where it may be asked, in half the time. Else by Deno, which shows
+ * every byte that is not UTF-8 as U+FFFD, so two names may look the same, and opening one may open another file. But a name that
+ * truly holds U+FFFD can be looked up, and only once: the others go to `unreadable`. Throws what the system throws.
  */
 export function listFolder(path: string, unreadable: (name: string) => void, libc?: Reading): Node[] {
   if (libc?.unbounded || libc && isRaw(path)) return listBytes(path, libc).sort(byName);

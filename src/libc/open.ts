@@ -176,5 +176,8 @@ export const OPEN: Readonly<Record<"DIRECTORY" | "NOFOLLOW" | "CLOEXEC" | "NONBL
   PATH: 0o10000000,
 };
 
+/** Opens for reading: no link at the end of the path is followed, and a pipe does not make it wait. */
+export const FOR_READING: number = OPEN.CLOEXEC | OPEN.NOFOLLOW | OPEN.NONBLOCK;
+
 /** "The current folder", in place of a folder's descriptor. */
 export const AT_FDCWD = -100;

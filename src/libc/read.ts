@@ -6,7 +6,7 @@
 import { nameOf } from "../raw_name.ts";
 import type { U8 } from "../stage.ts";
 import { attributesWith } from "./attributes.ts";
-import { AT_FDCWD, ERRNO, type LibcError, OPEN, openLibrary, pathBuffer } from "./open.ts";
+import { AT_FDCWD, ERRNO, FOR_READING, type LibcError, OPEN, openLibrary, pathBuffer } from "./open.ts";
 import {
   AT_EMPTY_PATH,
   AT_NO_AUTOMOUNT,
@@ -18,7 +18,7 @@ import {
   kindOf,
   statRoom,
 } from "./statx.ts";
-import { FOR_READING, type Whole, wholeWith } from "./whole.ts";
+import { type Whole, wholeWith } from "./whole.ts";
 
 export type { Details } from "./statx.ts";
 

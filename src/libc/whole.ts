@@ -4,11 +4,8 @@
  * @module
  */
 import type { U8 } from "../stage.ts";
-import { OPEN } from "./open.ts";
+import { FOR_READING } from "./open.ts";
 import { AT_EMPTY_PATH, type Details, detailsOf, EMPTY_PATH, isUntouched, statRoom } from "./statx.ts";
-
-/** No link is followed, and a pipe does not make the open wait. */
-export const FOR_READING: number = OPEN.CLOEXEC | OPEN.NOFOLLOW | OPEN.NONBLOCK;
 
 /** A file that was read. */
 export interface Whole {

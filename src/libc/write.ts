@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { AT_FDCWD, ERRNO, OPEN, openLibrary, pathBuffer } from "./open.ts";
+import { AT_FDCWD, ERRNO, FOR_READING, openLibrary, pathBuffer } from "./open.ts";
 
 /** The calls. Each throws an error with the system's `code` when it is refused. */
 export interface Writer extends Disposable {
@@ -79,7 +79,7 @@ export function openWriter(): Writer | undefined {
     setMode: (path, mode) => check(call.chmod(first(path), mode), `chmod '${path}'`),
     setOwner: (path, uid, gid) => check(call.lchown(first(path), uid, gid), `lchown '${path}'`),
     sync: (path) => {
-      const fd = call.open(first(path), OPEN.NOFOLLOW | OPEN.NONBLOCK | OPEN.CLOEXEC, 0);
+      const fd = call.open(first(path), FOR_READING, 0);
       if (fd < 0) return;
       const failed = call.fsync(fd) !== 0;
       call.close(fd);

@@ -5,9 +5,7 @@
  */
 import { createCipheriv, createHash } from "node:crypto";
 import type { U8 } from "../stage.ts";
-import { type Held, holding, sharedNative } from "./library.ts";
-
-const NAMES = ["libcrypto.so.3", "libcrypto.so.1.1"];
+import { type Held, holding, LIBCRYPTO, sharedNative } from "./library.ts";
 
 const INIT = { parameters: ["pointer", "pointer", "pointer", "buffer", "buffer"], result: "i32" } as const;
 const UPDATE = { parameters: ["pointer", "buffer", "buffer", "buffer", "i32"], result: "i32" } as const;
@@ -69,7 +67,7 @@ export interface Sha256 {
 }
 
 /** It must answer as Deno does, else it is not used: a FIPS build has no ChaCha20, for one. */
-const libcrypto = sharedNative(NAMES, SYMBOLS, isRight);
+const libcrypto = sharedNative(LIBCRYPTO, SYMBOLS, isRight);
 
 /** ChaCha20-Poly1305 under `key`; undefined where the library may not be used or is not there. */
 export function chacha(key: Uint8Array): ChaCha | undefined {

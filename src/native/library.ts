@@ -5,6 +5,9 @@
  * @module
  */
 
+/** OpenSSL's libcrypto, 3 and 1.1.1, under the names that the loader knows. */
+export const LIBCRYPTO: readonly string[] = ["libcrypto.so.3", "libcrypto.so.1.1"];
+
 /** Where Debian, Fedora and others keep libraries: the paths that `--allow-ffi=PATH` may name. */
 function folders(machine: string): readonly string[] {
   return [

@@ -5,7 +5,7 @@
  */
 import { hash } from "node:crypto";
 import type { U8 } from "../stage.ts";
-import { type Held, sharedNative } from "./library.ts";
+import { type Held, LIBCRYPTO, sharedNative } from "./library.ts";
 
 const SYMBOLS = {
   SHA256_Init: { parameters: ["buffer"], result: "i32" },
@@ -33,7 +33,7 @@ export const portable: Digester = {
   into: (content, target) => void target.setFromHex(hash("sha256", content, "hex")),
 };
 
-const libcrypto = sharedNative(["libcrypto.so.3", "libcrypto.so.1.1"], SYMBOLS, isRight);
+const libcrypto = sharedNative(LIBCRYPTO, SYMBOLS, isRight);
 
 /** The quicker way for many contents. To be let go of. */
 export function digester(): Digester & Disposable {

@@ -96,7 +96,8 @@ function packerOf({ lib, release }: Held<typeof SYMBOLS>, first: number): Packer
       if (width === 0) return lib.pack(...arguments_);
       return await holding([frame, block], () => lib.packBeside(...arguments_));
     });
-    // An error is a number near the largest. Not cut to its length: new memory for each frame costs more than the rest of the buffer for the moment until it is written.
+    // An error is a number near the largest. Not cut to its length: new memory for each frame costs more than to hold the rest of
+    // the buffer until it is written.
     if (length !== undefined && length <= most) return frame.subarray(0, length);
     giveBack(frame);
     return undefined;

@@ -43,7 +43,8 @@ async function put(
   try {
     options.signal?.throwIfAborted();
     const chunks: U8[] = [];
-    for (let chunk = await source.next(); chunk; chunk = await source.next()) chunks.push(chunk.slice()); // it may be a small part of its buffer
+    // Copies: the caller may go on using its own, and a chunk may be a small part of its buffer.
+    for (let chunk = await source.next(); chunk; chunk = await source.next()) chunks.push(chunk.slice());
     const bytes = concat(chunks);
     const there = objects.get(key);
     if (options.ifAbsent && there) {
