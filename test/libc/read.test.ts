@@ -137,6 +137,29 @@ Deno.test({
 });
 
 Deno.test({
+  name: "what is listed, read whole, or refused, is closed",
+  ignore: !known,
+  fn: withReading((libc, dir) => {
+    writeFileSync(dir.join("file"), "content");
+    mkdirSync(dir.join("folder"));
+    const room = (size: number): Uint8Array<ArrayBuffer> => new Uint8Array(size);
+    assert.equal(libc.list(dir.path).length, 2);
+    assert.equal(libc.whole(dir.join("file"), 7, room)?.details.size, 7);
+    assert.equal(libc.whole(dir.join("file"), 6, room), undefined);
+    assert.equal(libc.whole(dir.join("folder"), 7, room), undefined);
+    const open = Array.from(Deno.readDirSync("/proc/self/fd"), ({ name }) => {
+      try {
+        return Deno.readLinkSync(`/proc/self/fd/${name}`);
+      } catch {
+        return ""; // closed meanwhile, by another thread or this listing
+      }
+    });
+    // The process has others, so only what lies in this test's folder is its own.
+    assert.deepEqual(open.filter((path) => path.startsWith(dir.path)), []);
+  }),
+});
+
+Deno.test({
   name: "extents are where the data lies",
   ignore: !known,
   fn: withReading((libc, dir) => {
