@@ -75,7 +75,7 @@ export async function extract(
   roots: readonly Root[] = [],
   inspect?: Inspect,
 ): Promise<void> {
-  const asked = select(context.want, roots);
+  const asked = await select(context.want, roots);
   if (context.want.dryRun) {
     using disk = openDisk();
     return await dryRun(files, context, asked, disk);
@@ -99,7 +99,7 @@ async function restoreAll(
   inspect: Inspect | undefined,
 ): Promise<void> {
   // What was taken back may have been above the target.
-  const selection = select(context.want, roots);
+  const selection = await select(context.want, roots);
   using disk = openDisk();
   const found = await survey(files, context, selection, disk);
   const session = await open(context, selection, disk);

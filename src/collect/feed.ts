@@ -6,7 +6,7 @@
 import { IntegrityError, NotFoundError } from "../errors.ts";
 import type { Bytes, Context, Entry, Files } from "../stage.ts";
 import { start } from "../child.ts";
-import { wantedBy } from "./ignore.ts";
+import { wantedBy } from "./only.ts";
 import { type Spool, spooled } from "./spool.ts";
 
 /** What is fed to what. */

@@ -13,7 +13,7 @@ import { reach } from "../libc/open.ts";
 import { openReading, type Reading } from "../libc/read.ts";
 import type { Bytes, Context, Entry, FactSheet, Files, Stage } from "../stage.ts";
 import type { Root } from "./extract.ts";
-import { globs } from "./ignore.ts";
+import { checkGlobs, type LeaveOptions, leaving } from "./leave.ts";
 import { chained, type Notes, notesOf, plain, type PlainStage, rootsIn, weigh, write } from "./plain.ts";
 import { nameRoots, realRoot, rootError } from "./roots.ts";
 import type { Found, Seen, WarningKind } from "./found.ts";
@@ -122,7 +122,7 @@ export function files(
 
 const NAME = "files";
 
-interface Settings extends Omit<WalkOptions, "warn" | "left" | "avoid" | "known" | "libc"> {
+interface Settings extends LeaveOptions, Pick<WalkOptions, "oneFileSystem" | "excludeCaches"> {
   readonly strict: boolean;
   readonly metadata: FilesOptions["metadata"];
   readonly since: SinceSettings | undefined;
@@ -142,8 +142,8 @@ function checkOptions(options: FilesOptions): Settings {
     }
   }
   return {
-    include: globs(include, "include"),
-    exclude: globs(exclude, "exclude"),
+    include: checkGlobs(include, "include"),
+    exclude: checkGlobs(exclude, "exclude"),
     ignoreFiles,
     oneFileSystem,
     excludeCaches,
@@ -169,9 +169,10 @@ async function weighAll(roots: readonly Root[], settings: Settings, context: Con
   const warn = (kind: WarningKind, path: string, reason: string): void => {
     if (isFailure(settings, kind)) failure ??= strictError(path, reason);
   };
+  const asked = { ...settings, ...await leaving(settings) };
   const libc = libraryFor(settings);
   const avoid = storesOf(context);
-  const walk = walker({ ...settings, warn, left: () => {}, avoid, known: weighed, libc });
+  const walk = walker({ ...asked, warn, left: () => {}, avoid, known: weighed, libc });
   const pause = pauses();
   try {
     for (const root of roots.map(realRoot)) {
@@ -316,6 +317,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
       if (cutAt !== undefined) throw new Error("Cannot collect twice: run the stage anew");
       cutAt = new Date().toISOString();
       read = roots.map(realRoot);
+      const asked = { ...settings, ...await leaving(settings) };
       libc = libraryFor(settings);
       if (libc) metadata = "full";
       if (settings.since) {
@@ -330,7 +332,7 @@ function collect(roots: readonly Root[], settings: Settings, context: Context): 
         context.log.info(`Left out "${path}": it is ${what}`);
       };
       const avoid = new Set([...stores, ...session ? [session.folder] : []]);
-      const walk = walker({ ...settings, warn, left, avoid, known: session?.known, libc });
+      const walk = walker({ ...asked, warn, left, avoid, known: session?.known, libc });
       const pause = pauses();
       for (const root of read) {
         for (const step of safely(root, walk)) {

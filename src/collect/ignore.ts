@@ -1,48 +1,9 @@
 /**
- * What a walk leaves out: globs of the plan, and ignore files that lie in the tree.
+ * What ignore files that lie in a tree leave out.
  *
  * @module
  */
 import ignore from "ignore";
-import picomatch from "picomatch";
-
-/** Tells whether a path below a root matches a list of globs. */
-export type Matcher = (path: string, directory: boolean) => boolean;
-
-/**
- * Compiles globs (picomatch; dot files match). A glob without a slash matches a name at any depth, as in a .gitignore; one with a
- * slash matches the whole path below the root, and a leading slash only anchors it. A trailing slash matches folders only; in
- * `exclude`, a trailing `/**` leaves the folder itself, empty, as in a .gitignore. Throws TypeError for an empty or a negated glob: "all but" is too easily more than was meant.
- */
-export function globs(list: readonly string[], option: "include" | "exclude"): Matcher | undefined {
-  const tests = list.map((glob) => compile(glob, option));
-  if (tests.length === 0) return undefined;
-  return (path, directory) => {
-    const name = path.slice(path.lastIndexOf("/") + 1);
-    return tests.some((test) => test(path, name, directory));
-  };
-}
-
-function compile(
-  glob: string,
-  option: string,
-): (path: string, name: string, directory: boolean) => boolean {
-  if (typeof glob !== "string" || glob.replaceAll("/", "") === "") {
-    throw new TypeError(`Cannot use ${JSON.stringify(glob)} in "${option}": it is not a glob`);
-  }
-  if (/^!(?!\()/.test(glob)) {
-    throw new TypeError(
-      `Cannot use "${glob}" in "${option}": negated globs are not supported. Use "include", or an ignore file`,
-    );
-  }
-  const foldersOnly = glob.endsWith("/");
-  const bare = glob.replace(/^\.?\//, "").replace(/\/+$/, "");
-  const anchored = bare.includes("/") || /^\.?\//.test(glob);
-  const inside = option === "exclude" ? bare.replace(/\/\*\*$/, "/**/*") : bare;
-  // Flag "s": a name may hold a newline.
-  const match = picomatch(inside, { dot: true, flags: "s" });
-  return (path, name, directory) => (directory || !foldersOnly) && match(anchored ? path : name);
-}
 
 /** The rules that hold in one folder: those of its own ignore files and of every folder above it. */
 export interface IgnoreRules {
@@ -96,19 +57,4 @@ function withOwn(levels: readonly Level[], texts: readonly string[]): readonly L
 
 function escape(path: string): string {
   return path.replaceAll(/[\\*?[\] ]/g, "\\$&");
-}
-
-/** Whether a stored path, or a folder above it, matches one of the globs of a restore request; with none, all are wanted. */
-export function wantedBy(only: readonly string[]): (path: string) => boolean {
-  const tests = only.map((glob) =>
-    picomatch(glob.replace(/\/+$/, ""), { dot: true, flags: "s", nonegate: true })
-  );
-  return (path) => {
-    if (tests.length === 0) return true;
-    for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) {
-      const part = path.slice(0, end);
-      if (only.includes(part) || tests.some((test) => test(part))) return true;
-    }
-    return false;
-  };
 }

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { labelled } from "../bytes.ts";
 import type { Context, Files, IndexEntry, Progress, Stage, Want } from "../stage.ts";
-import { wantedBy } from "./ignore.ts";
+import { wantedBy } from "./only.ts";
 import { type Lane, lane } from "./lane.ts";
 import { filter, memberNotes, notesOf } from "./plain.ts";
 

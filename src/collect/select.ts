@@ -5,9 +5,8 @@
  */
 import { lstatSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
-import picomatch from "picomatch";
 import { ConfigError, ExistsError, IntegrityError, messageOf, NotFoundError, StoreError } from "../errors.ts";
-import { rawOf, shownRaw } from "../raw_name.ts";
+import { shownRaw } from "../raw_name.ts";
 import type { Entry, IndexEntry, Limits, Want } from "../stage.ts";
 import type { Disk } from "./disk.ts";
 
@@ -34,16 +33,22 @@ export interface Spot {
   readonly path: string;
 }
 
+/** What `--only` asks for. */
+export interface Asked {
+  /** Whether it asks for this path. */
+  readonly wanted: (path: string) => boolean;
+  /** Globs that no path has matched so far. */
+  readonly unmatched: () => readonly string[];
+}
+
+const ALL: Asked = { wanted: () => true, unmatched: () => [] };
+
 /** Answers for each entry whether it is wanted, and where it goes. */
-export interface Selection {
+export interface Selection extends Asked {
   /** The places. */
   readonly places: readonly Place[];
   /** Where a stored path goes, wanted or not; undefined when strip drops it. Only a directory can become the target itself. */
   readonly spot: (path: string, directory: boolean) => Spot | undefined;
-  /** Whether `--only` asks for it. */
-  readonly wanted: (path: string) => boolean;
-  /** Globs that no path has matched so far. */
-  readonly unmatched: () => readonly string[];
 }
 
 const STAGING = /(?:^|\/)\.(?:[^/]*\.)?holdfast-[0-9a-f]{16}(?:\/|$)/;
@@ -114,7 +119,7 @@ export function counter(limits: Limits): (entry: Entry | IndexEntry, wanted: boo
 }
 
 /** Reads the request. Throws {@linkcode ConfigError} when it is wrong in itself. */
-export function select(want: Want, roots: readonly Root[]): Selection {
+export async function select(want: Want, roots: readonly Root[]): Promise<Selection> {
   if (want.inPlace && (want.strip > 0 || want.into !== undefined)) {
     throw new ConfigError(
       "Cannot restore in place with --into or --strip: leave them out, or leave out --in-place",
@@ -134,7 +139,9 @@ export function select(want: Want, roots: readonly Root[]): Selection {
       "Cannot restore in place: the backup does not say where it came from. Use --into DIR",
     );
   }
-  return { places, spot: (path, directory) => spotOf(path, directory, places, want), ...globs(want.only) };
+  // What compiles globs is loaded for who has some.
+  const asked = want.only.length === 0 ? ALL : (await import("./only.ts")).askedFor(want.only);
+  return { places, spot: (path, directory) => spotOf(path, directory, places, want), ...asked };
 }
 
 function spotOf(path: string, directory: boolean, places: readonly Place[], want: Want): Spot | undefined {
@@ -168,49 +175,6 @@ function strip(path: string, count: number): string | undefined {
     at = next + 1;
   }
   return path.slice(at);
-}
-
-function globs(only: readonly string[]): Pick<Selection, "wanted" | "unmatched"> {
-  // What is shown of a name that is not UTF-8 finds it.
-  const asked = only.map(rawOf);
-  const tests = asked.map(compiled);
-  const hit = only.map(() => false);
-  let folder = "";
-  let inside = false;
-  function matches(path: string): boolean {
-    let any = false;
-    tests.forEach((test, i) => {
-      // A plain name with glob characters in it still means itself.
-      if (path === asked[i] || test(path)) any = hit[i] = true;
-    });
-    return any;
-  }
-  function insideMatch(path: string): boolean {
-    if (path === "") return false;
-    if (path !== folder) {
-      inside = insideMatch(parentOf(path)) || matches(path);
-      folder = path;
-    }
-    return inside;
-  }
-  return {
-    wanted: (path) => tests.length === 0 || insideMatch(parentOf(path)) || matches(path),
-    unmatched: () => only.filter((_, i) => !hit[i]),
-  };
-}
-
-function compiled(glob: string): (path: string) => boolean {
-  const bare = glob.replace(/\/+$/, "");
-  if (bare === "") {
-    throw new ConfigError(
-      `Cannot restore with --only ${quote(glob)}: it names nothing. Leave --only out to restore everything`,
-    );
-  }
-  try {
-    return picomatch(bare, { dot: true, nonegate: true });
-  } catch (cause) {
-    throw new ConfigError(`Cannot restore with --only ${quote(glob)}: ${messageOf(cause)}`, { cause });
-  }
 }
 
 /** The folder part of a stored path; "" at the top. */

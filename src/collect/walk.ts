@@ -18,7 +18,8 @@ import {
   type Node,
   withoutCache,
 } from "./folder.ts";
-import { type IgnoreRules, ignoreRules, type Matcher } from "./ignore.ts";
+import type { IgnoreRules } from "./ignore.ts";
+import type { Leave } from "./leave.ts";
 import {
   entryOf,
   file,
@@ -36,13 +37,7 @@ import { statAt } from "./quick.ts";
 import { ownerNames } from "./read.ts";
 
 /** What a walk is told. */
-export interface WalkOptions {
-  /** What to store; undefined: everything. */
-  readonly include: Matcher | undefined;
-  /** What to leave out. */
-  readonly exclude: Matcher | undefined;
-  /** Names of ignore files, later ones stronger. */
-  readonly ignoreFiles: readonly string[];
+export interface WalkOptions extends Leave {
   /** Whether to stay on the file system of the root. */
   readonly oneFileSystem: boolean;
   /** Whether to leave out what lies beside a CACHEDIR.TAG. */
@@ -219,7 +214,7 @@ function enter(
     rules: parent?.rules
       ? parent.rules.enter(name, texts)
       : texts.length > 0
-      ? ignoreRules(texts)
+      ? state.rulesOf?.(texts)
       : undefined,
     taken,
     held: undefined,

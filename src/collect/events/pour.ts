@@ -5,7 +5,7 @@
  */
 import { IntegrityError, NotFoundError } from "../../errors.ts";
 import type { Bytes, Context, Files } from "../../stage.ts";
-import { wantedBy } from "../ignore.ts";
+import { wantedBy } from "../only.ts";
 import { spooled } from "../spool.ts";
 
 /** What is given back, and how. */

@@ -5,7 +5,7 @@
  */
 import { IntegrityError, messageOf, NotFoundError } from "../../errors.ts";
 import type { Context, Files } from "../../stage.ts";
-import { wantedBy } from "../ignore.ts";
+import { wantedBy } from "../only.ts";
 import { type ExactObject, integerAt, objectAt } from "../../nats/exact.ts";
 import { gather, type Stored } from "./gather.ts";
 import { connectTo, type Link, type NatsServer } from "../../nats/link.ts";

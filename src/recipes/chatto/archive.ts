@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { wantedBy } from "../../collect/ignore.ts";
+import { wantedBy } from "../../collect/only.ts";
 import { gather, type Gathered, type Locate, readText } from "../../collect/jetstream/gather.ts";
 import { IntegrityError } from "../../errors.ts";
 import type { Context, Entry, Files } from "../../stage.ts";

@@ -8,7 +8,7 @@ import { label, toBytes } from "../../bytes.ts";
 import { record } from "../../collect/command.ts";
 import { extract } from "../../collect/extract.ts";
 import { keep, pour } from "../../collect/feed.ts";
-import { wantedBy } from "../../collect/ignore.ts";
+import { wantedBy } from "../../collect/only.ts";
 import { fileEntry } from "../../collect/jetstream/entries.ts";
 import { type Spool, spooled } from "../../collect/spool.ts";
 import { stoppable } from "../../collect/stoppable.ts";

@@ -1,0 +1,34 @@
+/**
+ * The globs of a plan, compiled (picomatch).
+ *
+ * @module
+ */
+import picomatch from "picomatch";
+import type { Matcher } from "./leave.ts";
+
+/**
+ * Compiles globs that have been checked (dot files match). A glob without a slash matches a name at any depth, as in a .gitignore; one with a
+ * slash matches the whole path below the root, and a leading slash only anchors it. A trailing slash matches folders only; in
+ * `exclude`, a trailing `/**` leaves the folder itself, empty, as in a .gitignore.
+ */
+export function globs(list: readonly string[], option: "include" | "exclude"): Matcher | undefined {
+  if (list.length === 0) return undefined;
+  const tests = list.map((glob) => compile(glob, option));
+  return (path, directory) => {
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    return tests.some((test) => test(path, name, directory));
+  };
+}
+
+function compile(
+  glob: string,
+  option: string,
+): (path: string, name: string, directory: boolean) => boolean {
+  const foldersOnly = glob.endsWith("/");
+  const bare = glob.replace(/^\.?\//, "").replace(/\/+$/, "");
+  const anchored = bare.includes("/") || /^\.?\//.test(glob);
+  const inside = option === "exclude" ? bare.replace(/\/\*\*$/, "/**/*") : bare;
+  // Flag "s": a name may hold a newline.
+  const match = picomatch(inside, { dot: true, flags: "s" });
+  return (path, name, directory) => (directory || !foldersOnly) && match(anchored ? path : name);
+}
