@@ -24,7 +24,7 @@ import { dryRun } from "./dry.ts";
 import { EXIT } from "./exit.ts";
 import { formatEntries } from "./progress.ts";
 import { type HookFacts, runHook } from "./hooks.ts";
-import { listing } from "./list.ts";
+import { listing } from "./listing.ts";
 import { safe } from "./terminal.ts";
 
 const parser = object({

@@ -4,14 +4,14 @@
  * @module
  */
 import { object } from "@optique/core/constructs";
-import { formatBytes, several } from "../bytes.ts";
+import { several } from "../bytes.ts";
 import { type Command, command } from "../cli.ts";
 import { list, type ListItem } from "../list.ts";
 import { keyArgs, outputArgs, planArgs, shelfArgs, toggle } from "./args.ts";
 import { eachPlan, whereOf } from "./choose.ts";
 import { EXIT } from "./exit.ts";
+import { listing } from "./listing.ts";
 import { chooseShelves } from "./shelves.ts";
-import { table } from "./terminal.ts";
 
 /** The command. */
 export const listCommand: Command = command({
@@ -60,23 +60,3 @@ export const listCommand: Command = command({
     return code;
   },
 });
-
-/** A table of backups, as lines. */
-export function listing(items: readonly ListItem[]): string[] {
-  const head = ["ID", "STATE", "ENTRIES", "CONTENT", "STORED", "VERIFIED", "WARNINGS", "STORE"];
-  return table([head, ...items.map(row)]);
-}
-
-function row(item: ListItem): string[] {
-  const warnings = Object.entries(item.warnings ?? {}).map(([kind, count]) => `${kind} ${count}`).join(" ");
-  return [
-    item.id,
-    item.state,
-    item.entries?.toString() ?? "-",
-    item.contentBytes === undefined ? "-" : `${item.increment ? "+" : ""}${formatBytes(item.contentBytes)}`,
-    formatBytes(item.bytes),
-    item.verified ? `${item.verified.event} ${item.verified.at.slice(0, 10)}` : "-",
-    warnings || "-",
-    item.store,
-  ];
-}

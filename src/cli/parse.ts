@@ -3,6 +3,7 @@
  *
  * @module
  */
+import "./segmenter.ts"; // before what makes one
 import { runParserSync } from "@optique/core/facade";
 import { message, text } from "@optique/core/message";
 import type { Command } from "../cli.ts";
