@@ -1,5 +1,5 @@
 /**
- * The header of an age file: the library reads it, and makes it where it is not for X25519 recipients alone; keys and messages are ours.
+ * The header of an age file: the library reads and makes those that are not for X25519 recipients alone; keys and messages are ours.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { IntegrityError, KeyError } from "../errors.ts";
 import type { U8 } from "../stage.ts";
 import { ARMOR_HEAD, isArmored } from "./armor.ts";
 import type { Intake } from "./intake.ts";
-import { decodeRecipient, makeX25519Header } from "./x25519.ts";
+import { decodeRecipient, makeX25519Header, openX25519Header, readX25519Header } from "./x25519.ts";
 
 /** The longest header that is read: 4 MiB, room for 2,500 hybrid recipients. */
 const HEADER_LIMIT = 4 * 1024 * 1024;
@@ -78,8 +78,10 @@ function headerEnd(head: U8): number | undefined {
   return undefined;
 }
 
-/** The stanzas of a header. Throws {@linkcode IntegrityError} unless it is well formed. */
-export async function readStanzas(header: U8, what: string): Promise<readonly Stanza[]> {
+/** What a header is encrypted to. Throws {@linkcode IntegrityError} unless it is well formed. */
+export async function readStanzas(header: U8, what: string): Promise<readonly Pick<Stanza, "args">[]> {
+  const classic = readX25519Header(header);
+  if (classic) return classic.stanzas.map(() => ({ args: ["X25519"] }));
   let seen: readonly Stanza[] | undefined;
   const { Decrypter } = await import("age-encryption");
   const decrypter = new Decrypter();
@@ -110,6 +112,10 @@ export async function unwrapHeader(
   identities: readonly (string | Identity)[],
   what: string,
 ): Promise<U8 | undefined> {
+  const classic = readX25519Header(header);
+  const texts = identities.filter((one) => typeof one === "string");
+  const fileKey = classic && openX25519Header(classic, texts);
+  if (fileKey) return fileKey;
   const { Decrypter } = await import("age-encryption");
   const decrypter = new Decrypter();
   for (const identity of identities) addIdentity(decrypter, identity);
@@ -140,7 +146,7 @@ function addIdentity(decrypter: Decrypter, identity: string | Identity): void {
 }
 
 /** What a header is encrypted to, for messages: "2 X25519 recipients". */
-export function describeStanzas(stanzas: readonly Stanza[]): string {
+export function describeStanzas(stanzas: readonly Pick<Stanza, "args">[]): string {
   const counts = new Map<string, number>();
   for (const { args } of stanzas) {
     const type = args[0] === "mlkem768x25519" ? "hybrid (post-quantum)" : (args[0] ?? "?").slice(0, 32);

@@ -66,6 +66,7 @@ async function turn(bench: Bench, source: Corpus, runs: Runs): Promise<void> {
   else {
     // To make a repository brings the others' programs into the cache; these have none to make.
     await bench.run(contender.backup, { SRC: rehearsal(bench) });
+    if (contender.restore !== undefined) await bench.run(contender.restore);
     bench.clean();
   }
   execFileSync("sync");

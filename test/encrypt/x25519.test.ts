@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from "age-encryption";
 import { decodeBech32, encodeBech32 } from "../../src/encrypt/bech32.ts";
 import { age } from "../../src/encrypt/mod.ts";
-import { decodeRecipient, makeX25519Header, recipientOfX25519 } from "../../src/encrypt/x25519.ts";
+import { unwrapHeader } from "../../src/encrypt/header.ts";
+import {
+  decodeRecipient,
+  makeX25519Header,
+  openX25519Header,
+  readX25519Header,
+  recipientOfX25519,
+} from "../../src/encrypt/x25519.ts";
 import { judged, noise, scratch, sh } from "../support.ts";
 import { alice, all, archiveOf, bob, carol, context, quantum, rejection } from "./support.ts";
 
@@ -94,6 +101,90 @@ Deno.test("a header is opened by each of its identities with age-encryption, and
     assert.deepEqual(new Uint8Array(await decrypter.decryptHeader(bytes)), fileKey);
   }
   assert.notDeepEqual(makeX25519Header(keys).bytes, bytes);
+});
+
+/** What the native reader makes of a header, as text or bytes. */
+function opened(header: string | Uint8Array, identities: readonly string[]): Uint8Array | undefined {
+  const read = readX25519Header(
+    typeof header === "string" ? new TextEncoder().encode(header) : new Uint8Array(header),
+  );
+  return read && openX25519Header(read, identities);
+}
+
+Deno.test("a header of age-encryption is opened natively by each of its identities, and by no other", async () => {
+  const encrypter = new Encrypter();
+  for (const { recipient } of [alice, bob]) encrypter.addRecipient(recipient);
+  const file = await encrypter.encrypt(new Uint8Array(0));
+  const header = file.subarray(0, file.length - 32);
+  const decrypter = new Decrypter();
+  decrypter.addIdentity(alice.identity);
+  const fileKey = new Uint8Array(await decrypter.decryptHeader(new Uint8Array(header)));
+  for (
+    const identities of [[alice.identity], [bob.identity], [carol.identity, quantum.identity, bob.identity]]
+  ) {
+    assert.deepEqual(opened(header, identities), fileKey);
+  }
+  for (
+    const identities of [[], [carol.identity], [quantum.identity], ["AGE-SECRET-KEY-1"], [alice.recipient]]
+  ) {
+    assert.equal(opened(header, identities), undefined);
+  }
+});
+
+Deno.test("a header of which any byte is changed, lost or added is not opened natively", () => {
+  const { bytes, fileKey } = makeX25519Header(
+    [alice, bob].map(({ recipient }) => decodeRecipient(recipient)!),
+  );
+  assert.deepEqual(opened(bytes, [alice.identity]), fileKey);
+  for (let at = 0; at <= bytes.length; at++) {
+    const [head, rest] = [bytes.subarray(0, at), bytes.subarray(at)];
+    const changed = [1, 2, 4, 32, 128].map((bit) => [...head, rest[0]! ^ bit, ...rest.subarray(1)]);
+    const added = [10, 13, 32, 61, 65].map((byte) => [...head, byte, ...rest]);
+    for (const odd of at < bytes.length ? [...changed, ...added, [...head, ...rest.subarray(1)]] : added) {
+      assert.equal(opened(Uint8Array.from(odd), [alice.identity]), undefined, `at ${at}`);
+    }
+  }
+});
+
+Deno.test("a header with bits behind the last byte of a text is not opened natively, although its MAC is right", () => {
+  const { bytes, fileKey } = makeX25519Header(
+    [alice, bob].map(({ recipient }) => decodeRecipient(recipient)!),
+  );
+  const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  const signed = (unsigned: string): string => {
+    const key = new Uint8Array(hkdfSync("sha256", fileKey, "", "header", 32));
+    return `${unsigned} ${createHmac("sha256", key).update(unsigned).digest("base64").replace(/=+$/, "")}\n`;
+  };
+  const text = new TextDecoder().decode(bytes);
+  const unsigned = text.slice(0, text.lastIndexOf(" "));
+  assert.equal(signed(unsigned), text);
+  const lines = unsigned.split("\n");
+  for (let i = 1; i < lines.length - 1; i++) {
+    const line = lines[i]!;
+    const odd = line.slice(0, -1) + alphabet[alphabet.indexOf(line.at(-1)!) | 1];
+    assert.equal(opened(signed(lines.with(i, odd).join("\n")), [alice.identity]), undefined, `line ${i}`);
+  }
+});
+
+Deno.test("a header with other stanzas, or a share of small order, is left to age-encryption", async () => {
+  const { bytes } = makeX25519Header([decodeRecipient(alice.recipient)!]);
+  const text = new TextDecoder().decode(bytes);
+  for (
+    const stanza of [
+      "-> grease-x\n\n",
+      "-> X25519 a b\n\n",
+      `-> scrypt ${"A".repeat(22)} 18\n${"A".repeat(43)}\n`,
+    ]
+  ) {
+    assert.equal(readX25519Header(new TextEncoder().encode(text.replace("\n", `\n${stanza}`))), undefined);
+  }
+  for (const hex of WEAK) {
+    const share = Uint8Array.fromHex(hex).toBase64().replace(/=+$/, "");
+    const weak = text.replace(/(?<=X25519 ).{43}/, share);
+    assert.equal(opened(weak, [alice.identity]), undefined);
+    const error = await rejection(unwrapHeader(new TextEncoder().encode(weak), [alice.identity], '"a"'));
+    assert.match(String(error), /its header is damaged or was changed/);
+  }
 });
 
 Deno.test("a recipient of small order, with which everybody could read the backup, ends the run", async () => {
