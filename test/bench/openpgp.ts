@@ -6,7 +6,7 @@ import { warm } from "./folder.ts";
 import type { Measured } from "./measure.ts";
 
 const GIB = 2 ** 30;
-const DENO = "deno run -A --no-prompt --v8-flags=--max-semi-space-size=1";
+const DENO = "DENO_NO_UPDATE_CHECK=1 deno run -A --no-prompt --v8-flags=--max-semi-space-size=1";
 
 /** Measures `runs` rounds in `work`, each tool reading what the other wrote; gives the table. */
 export async function openpgp(
