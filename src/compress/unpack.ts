@@ -34,7 +34,8 @@ export function createUnpack(options: PoolOptions = {}): Unpack {
   async function unpack(frame: U8, size: number): Promise<U8> {
     seen += size;
     if (!tried && seen > NATIVE_FROM_BYTES) {
-      native = unpacker(cores === 1 ? 0 : Math.min(cores, MOST_BESIDE));
+      // One more than there are cores: a thread finds its next frame without waiting for this one to hand it out.
+      native = unpacker(cores === 1 ? 0 : Math.min(cores, MOST_BESIDE) + 1);
       tried = true;
     }
     const content = size < BESIDE_BYTES ? undefined : await native?.unpack(frame, size);

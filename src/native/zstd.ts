@@ -28,6 +28,9 @@ const SYMBOLS = {
 const LEVEL = 100;
 const CHECKSUM = 201;
 
+/** Frames that wait to be unpacked beside this thread before it unpacks one itself. */
+const MOST_WAITING = 2;
+
 const libzstd = sharedNative(NAMES, SYMBOLS);
 
 /** Makes frames. */
@@ -136,21 +139,32 @@ function bound({ length }: U8): number {
 }
 
 function unpackerOf({ lib, release }: Held<typeof SYMBOLS>, width: number): Unpacker {
-  const { turn, close } = crew({ make: lib.ZSTD_createDCtx, free: lib.ZSTD_freeDCtx, release }, () => width);
+  const { turn, close, load } = crew(
+    { make: lib.ZSTD_createDCtx, free: lib.ZSTD_freeDCtx, release },
+    () => width,
+  );
+  let own: Deno.PointerValue = null;
 
   async function unpack(frame: U8, size: number): Promise<U8 | undefined> {
     const content = takeBlock(size);
-    const length = await turn(async (context) => {
-      const arguments_ = [context, content, BigInt(size), frame, BigInt(frame.length)] as const;
-      if (width === 0) return lib.unpack(...arguments_);
-      return await holding([content, frame], () => lib.unpackBeside(...arguments_));
+    const arguments_ = [content, BigInt(size), frame, BigInt(frame.length)] as const;
+    const context = ownWhereBusy();
+    const length = context ? Number(lib.unpack(context, ...arguments_)) : await turn(async (context) => {
+      if (width === 0) return lib.unpack(context, ...arguments_);
+      return await holding([content, frame], () => lib.unpackBeside(context, ...arguments_));
     });
     if (length === size) return content;
     giveBack(content);
     return undefined;
   }
 
-  return { unpack, close: () => close() };
+  /** What this thread unpacks with, where so many frames wait that it is ahead of those beside it, and had better help. */
+  function ownWhereBusy(): Deno.PointerValue {
+    if (width === 0 || load() < width + MOST_WAITING) return null;
+    return own ??= lib.ZSTD_createDCtx();
+  }
+
+  return { unpack, close: () => close(() => own !== null && lib.ZSTD_freeDCtx(own)) };
 }
 
 /** What a crew works with. */
