@@ -15,8 +15,8 @@ const NATIVE_BYTES = 64 * 1024;
 /** Cores that pack: more than that wait for the thread that reads. */
 const MOST_BESIDE = 4;
 
-/** Blocks more than hands: while this thread makes a block, takes a frame and hands over the next one, no hand waits. */
-const AHEAD = 1;
+/** Blocks more than hands: while this thread makes a block, takes a frame and hands over the next ones, no hand waits. */
+const AHEAD = 2;
 
 /** Packs blocks until it is closed. */
 export interface Pack {
