@@ -108,3 +108,15 @@ export function sh(line: string, options: { cwd?: string; input?: Uint8Array } =
     stdio: ["pipe", "pipe", "pipe"],
   });
 }
+
+/** Kills a child after a while, unless it has ended by then. */
+export function killLater(child: Deno.ChildProcess, ms: number): void {
+  const timer = setTimeout(() => {
+    try {
+      child.kill("SIGKILL");
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended, and the timer was not stopped in time
+    }
+  }, ms);
+  void child.status.finally(() => clearTimeout(timer));
+}

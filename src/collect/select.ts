@@ -5,7 +5,7 @@
  */
 import { lstatSync, realpathSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
-import { ConfigError, ExistsError, IntegrityError, messageOf, NotFoundError, StoreError } from "../errors.ts";
+import { ConfigError, ExistsError, IntegrityError, NotFoundError, StoreError } from "../errors.ts";
 import { shownRaw } from "../raw_name.ts";
 import type { Entry, IndexEntry, Limits, Want } from "../stage.ts";
 import type { Disk } from "./disk.ts";

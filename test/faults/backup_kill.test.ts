@@ -4,7 +4,7 @@ import { existsSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { backup, list, restore, store, verify } from "../../mod.ts";
 import { makeTree, planOf } from "../engine/support.ts";
-import { noise, scratch, sh } from "../support.ts";
+import { killLater, noise, scratch, sh } from "../support.ts";
 
 const KILLS = 100;
 /** So many at a time, each with a store of its own: a kill is mostly waiting. */
@@ -100,7 +100,7 @@ async function killAfter(
     text += chunk;
     if (!killed && text.includes(word)) {
       killed = true;
-      setTimeout(() => child.kill("SIGKILL"), ms);
+      killLater(child, ms);
     }
   }
   await child.status;

@@ -11,7 +11,7 @@ import type { U8 } from "../../src/stage.ts";
 import { all, LIMITS, lines, pack } from "../compress/support.ts";
 import { alice, archiveOf, sealedOf } from "../encrypt/support.ts";
 import { identity, planOf } from "../engine/support.ts";
-import { noise, scratch, testContext } from "../support.ts";
+import { killLater, noise, scratch, testContext } from "../support.ts";
 
 const MIB = 1024 * 1024;
 const ROOT = join(import.meta.dirname!, "../..");
@@ -115,9 +115,8 @@ for (const mode of MODES) {
       mkdirSync(into);
       writeFileSync(join(into, "old"), "old");
       const child = restoring(tmp.path, into, mode);
-      const timer = setTimeout(() => child.kill("SIGKILL"), part * wholeMs);
+      killLater(child, part * wholeMs);
       const { success } = await child.status;
-      clearTimeout(timer);
       // The next command takes back, or ends, what the dead one left.
       assert.equal((await restoring(tmp.path, into, mode).status).code, 0, `after ${part}, ${success}`);
       assert.ok(isWhole(tmp.path, into), `killed at ${part}`);
