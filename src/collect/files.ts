@@ -144,7 +144,7 @@ function checkOptions(options: FilesOptions): Settings {
   return {
     include: checkGlobs(include, "include"),
     exclude: checkGlobs(exclude, "exclude"),
-    ignoreFiles,
+    ignoreFiles: [...ignoreFiles],
     oneFileSystem,
     excludeCaches,
     strict,

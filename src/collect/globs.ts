@@ -4,7 +4,7 @@
  * @module
  */
 import picomatch from "picomatch";
-import type { Matcher } from "./leave.ts";
+import { bare, type Matcher } from "./leave.ts";
 
 /**
  * Compiles globs that have been checked (dot files match). A glob without a slash matches a name at any depth, as in a .gitignore; one with a
@@ -25,10 +25,10 @@ function compile(
   option: string,
 ): (path: string, name: string, directory: boolean) => boolean {
   const foldersOnly = glob.endsWith("/");
-  const bare = glob.replace(/^\.?\//, "").replace(/\/+$/, "");
-  const anchored = bare.includes("/") || /^\.?\//.test(glob);
-  const inside = option === "exclude" ? bare.replace(/\/\*\*$/, "/**/*") : bare;
+  const path = bare(glob);
+  const anchored = path.includes("/") || /^\.?\//.test(glob);
+  const inside = option === "exclude" ? path.replace(/\/\*\*$/, "/**/*") : path;
   // Flag "s": a name may hold a newline.
   const match = picomatch(inside, { dot: true, flags: "s" });
-  return (path, name, directory) => (directory || !foldersOnly) && match(anchored ? path : name);
+  return (whole, name, directory) => (directory || !foldersOnly) && match(anchored ? whole : name);
 }

@@ -30,11 +30,22 @@ export interface Leave {
   readonly rulesOf: ((texts: readonly string[]) => IgnoreRules) | undefined;
 }
 
-/** Throws TypeError for an empty or a negated glob: "all but" is too easily more than was meant. */
+/** Longest glob, in characters: a little less than what picomatch takes, which says so only when it compiles one. */
+const MOST_CHARACTERS = 65_000;
+
+/** A copy of the list. Throws TypeError for an empty or a negated glob: "all but" is too easily more than was meant. */
 export function checkGlobs(list: readonly string[], option: "include" | "exclude"): readonly string[] {
+  if (!Array.isArray(list)) throw new TypeError(`Cannot use "${option}": it must be a list of globs`);
   for (const glob of list) {
-    if (typeof glob !== "string" || glob.replaceAll("/", "") === "") {
+    if (typeof glob !== "string" || bare(glob).replaceAll("/", "") === "") {
       throw new TypeError(`Cannot use ${JSON.stringify(glob)} in "${option}": it is not a glob`);
+    }
+    if (glob.length > MOST_CHARACTERS) {
+      throw new TypeError(
+        `Cannot use "${
+          glob.slice(0, 40)
+        }..." in "${option}": it is longer than ${MOST_CHARACTERS} characters`,
+      );
     }
     if (/^!(?!\()/.test(glob)) {
       throw new TypeError(
@@ -42,7 +53,12 @@ export function checkGlobs(list: readonly string[], option: "include" | "exclude
       );
     }
   }
-  return list;
+  return [...list];
+}
+
+/** A glob without the slashes that say where it applies. */
+export function bare(glob: string): string {
+  return glob.replace(/^\.?\//, "").replace(/\/+$/, "");
 }
 
 /** Loads what is asked for. */

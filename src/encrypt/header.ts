@@ -112,8 +112,8 @@ export async function unwrapHeader(
   identities: readonly (string | Identity)[],
   what: string,
 ): Promise<U8 | undefined> {
-  const classic = readX25519Header(header);
   const texts = identities.filter((one) => typeof one === "string");
+  const classic = texts.length === identities.length ? readX25519Header(header) : undefined;
   const fileKey = classic && openX25519Header(classic, texts);
   if (fileKey) return fileKey;
   const { Decrypter } = await import("age-encryption");

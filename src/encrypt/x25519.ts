@@ -84,20 +84,19 @@ export function readX25519Header(header: U8): X25519Header | undefined {
 }
 
 /**
- * The file key of a header whose MAC is right, for the first stanza that one of these `AGE-SECRET-KEY-1...` texts opens; undefined where
- * there is none, or anything is wrong.
+ * The file key of a header whose MAC is right, for the first of these `AGE-SECRET-KEY-1...` texts that opens a stanza, as the library
+ * asks them; undefined where none does, where one of the texts is something else, or anything is wrong.
  */
 export function openX25519Header(
   { unsigned, mac, stanzas }: X25519Header,
   identities: readonly string[],
 ): U8 | undefined {
+  const keys = identities.map(decodeIdentity);
+  if (!keys.every((key) => key !== undefined)) return undefined;
   try {
-    const pairs = identities.flatMap((text) => decodeIdentity(text) ?? []).map((privateKey) => ({
-      privateKey,
-      recipient: rawOf(createPublicKey(privateKey)),
-    }));
-    for (const [share, body] of stanzas) {
-      for (const { privateKey, recipient } of pairs) {
+    for (const privateKey of keys) {
+      const recipient = rawOf(createPublicKey(privateKey));
+      for (const [share, body] of stanzas) {
         const key = wrapping(agreed(privateKey, publicKeyOf(share)), share, recipient);
         const fileKey = unwrapped(key, body);
         if (fileKey) return timingSafeEqual(macOf(fileKey, unsigned), mac) ? fileKey : undefined;

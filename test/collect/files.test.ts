@@ -110,7 +110,17 @@ Deno.test("files() refuses roots that make no sense when it is made", () => {
 
 Deno.test("files() refuses wrong globs and ignore file names when it is made", () => {
   assert.throws(() => files("/x", { exclude: ["!keep"] }), { name: "TypeError", message: /negated/ });
-  assert.throws(() => files("/x", { include: [""] }), { name: "TypeError", message: /not a glob/ });
+  for (const glob of ["", "/", "./", ".//", 1 as never]) {
+    assert.throws(() => files("/x", { include: [glob] }), { name: "TypeError", message: /not a glob/ });
+  }
+  const long = { name: "TypeError", message: /longer than 65000 characters/ };
+  assert.throws(() => files("/x", { exclude: ["x".repeat(65_001)] }), long);
+  for (const exclude of ["secret", new Set(["secret"])]) {
+    assert.throws(() => files("/x", { exclude: exclude as never }), {
+      name: "TypeError",
+      message: /a list of globs/,
+    });
+  }
   assert.throws(() => files("/x", { exclude: ["/"] }), { name: "TypeError" });
   assert.throws(() => files("/x", { ignoreFiles: ["a/.gitignore"] }), {
     name: "TypeError",

@@ -120,12 +120,20 @@ Deno.test("a header of age-encryption is opened natively by each of its identiti
   decrypter.addIdentity(alice.identity);
   const fileKey = new Uint8Array(await decrypter.decryptHeader(new Uint8Array(header)));
   for (
-    const identities of [[alice.identity], [bob.identity], [carol.identity, quantum.identity, bob.identity]]
+    const identities of [[alice.identity], [bob.identity], [carol.identity, bob.identity]]
   ) {
     assert.deepEqual(opened(header, identities), fileKey);
   }
   for (
-    const identities of [[], [carol.identity], [quantum.identity], ["AGE-SECRET-KEY-1"], [alice.recipient]]
+    const identities of [
+      [],
+      [carol.identity],
+      [quantum.identity],
+      [alice.identity, quantum.identity],
+      [alice.identity, `${bob.identity}X`],
+      ["AGE-SECRET-KEY-1"],
+      [alice.recipient],
+    ]
   ) {
     assert.equal(opened(header, identities), undefined);
   }
@@ -185,6 +193,29 @@ Deno.test("a header with other stanzas, or a share of small order, is left to ag
     const error = await rejection(unwrapHeader(new TextEncoder().encode(weak), [alice.identity], '"a"'));
     assert.match(String(error), /its header is damaged or was changed/);
   }
+});
+
+Deno.test("a header that says two things is not opened natively: identities are asked in their order, as by age-encryption", async () => {
+  const [a, b] = [alice, bob].map(({ recipient }) => makeX25519Header([decodeRecipient(recipient)!]));
+  const stanza = (bytes: Uint8Array): string =>
+    /-> X25519 .*\n.*\n/.exec(new TextDecoder().decode(bytes))![0];
+  const weak = stanza(a!.bytes).replace(/(?<=X25519 ).{43}/, "A".repeat(43));
+  for (const second of [stanza(a!.bytes), weak]) {
+    const unsigned = `age-encryption.org/v1\n${stanza(b!.bytes)}${second}---`;
+    const key = new Uint8Array(hkdfSync("sha256", b!.fileKey, "", "header", 32));
+    const mac = createHmac("sha256", key).update(unsigned).digest("base64").replace(/=+$/, "");
+    const header = new TextEncoder().encode(`${unsigned} ${mac}\n`);
+    assert.deepEqual(opened(header, [bob.identity]), b!.fileKey);
+    assert.equal(opened(header, [alice.identity, bob.identity]), undefined);
+    const error = await rejection(unwrapHeader(header, [alice.identity, bob.identity], '"a"'));
+    assert.match(String(error), /its header is damaged or was changed/);
+  }
+});
+
+Deno.test("an identity that is damaged is refused, also beside one that fits", async () => {
+  const { bytes } = makeX25519Header([decodeRecipient(alice.recipient)!]);
+  const error = await rejection(unwrapHeader(bytes, [alice.identity, bob.identity.slice(0, -1)], '"a"'));
+  assert.match(String(error), /Cannot read an identity: it is damaged/);
 });
 
 Deno.test("a recipient of small order, with which everybody could read the backup, ends the run", async () => {
