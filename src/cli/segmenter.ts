@@ -8,19 +8,23 @@ const { Segmenter } = Intl;
 
 class LateSegmenter implements Intl.Segmenter {
   static readonly supportedLocalesOf = Segmenter.supportedLocalesOf;
-  readonly #make: () => Intl.Segmenter;
+  readonly #options: ConstructorParameters<typeof Segmenter>;
   #made: Intl.Segmenter | undefined;
 
   constructor(...options: ConstructorParameters<typeof Segmenter>) {
-    this.#make = () => new Segmenter(...options);
+    this.#options = options;
+  }
+
+  get #real(): Intl.Segmenter {
+    return this.#made ??= new Segmenter(...this.#options);
   }
 
   segment(input: string): Intl.Segments {
-    return (this.#made ??= this.#make()).segment(input);
+    return this.#real.segment(input);
   }
 
   resolvedOptions(): Intl.ResolvedSegmenterOptions {
-    return (this.#made ??= this.#make()).resolvedOptions();
+    return this.#real.resolvedOptions();
   }
 }
 

@@ -19,13 +19,11 @@ export interface LeaveOptions {
 }
 
 /** As a walk asks it. */
-export interface Leave {
+export interface Leave extends Pick<LeaveOptions, "ignoreFiles"> {
   /** What to store; undefined: everything. */
   readonly include: Matcher | undefined;
   /** What to leave out. */
   readonly exclude: Matcher | undefined;
-  /** Names of ignore files, later ones stronger. */
-  readonly ignoreFiles: readonly string[];
   /** The rules of a root whose ignore files hold these texts; undefined where no such files are named. */
   readonly rulesOf: ((texts: readonly string[]) => IgnoreRules) | undefined;
 }
@@ -33,11 +31,11 @@ export interface Leave {
 /** Longest glob, in characters: a little less than what picomatch takes, which says so only when it compiles one. */
 const MOST_CHARACTERS = 65_000;
 
-/** A copy of the list. Throws TypeError for an empty or a negated glob: "all but" is too easily more than was meant. */
+/** A copy of the list: what is checked is what will be compiled. Throws TypeError for an empty or a negated glob: "all but" is too easily more than was meant. */
 export function checkGlobs(list: readonly string[], option: "include" | "exclude"): readonly string[] {
   if (!Array.isArray(list)) throw new TypeError(`Cannot use "${option}": it must be a list of globs`);
   for (const glob of list) {
-    if (typeof glob !== "string" || bare(glob).replaceAll("/", "") === "") {
+    if (typeof glob !== "string" || bare(glob) === "") {
       throw new TypeError(`Cannot use ${JSON.stringify(glob)} in "${option}": it is not a glob`);
     }
     if (glob.length > MOST_CHARACTERS) {

@@ -39,6 +39,7 @@ const STANZA = new RegExp(`-> X25519 (${B64})\n(${B64})\n`, "g");
 export interface X25519Header {
   /** What the MAC is made over. */
   readonly unsigned: string;
+  /** The MAC that it has. */
   readonly mac: U8;
   /** Share and body of each stanza. */
   readonly stanzas: readonly (readonly [share: U8, body: U8])[];

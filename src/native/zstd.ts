@@ -148,8 +148,8 @@ function unpackerOf({ lib, release }: Held<typeof SYMBOLS>, width: number): Unpa
   async function unpack(frame: U8, size: number): Promise<U8 | undefined> {
     const content = takeBlock(size);
     const arguments_ = [content, BigInt(size), frame, BigInt(frame.length)] as const;
-    const context = ownWhereBusy();
-    const length = context ? Number(lib.unpack(context, ...arguments_)) : await turn(async (context) => {
+    const here = ownWhereBusy();
+    const length = here ? Number(lib.unpack(here, ...arguments_)) : await turn(async (context) => {
       if (width === 0) return lib.unpack(context, ...arguments_);
       return await holding([content, frame], () => lib.unpackBeside(context, ...arguments_));
     });

@@ -254,3 +254,14 @@ Deno.test("files() does not follow an ignore file that is a link, and forgets no
     "y/x",
   ]);
 });
+
+Deno.test("files() goes by the lists that it was given, whatever becomes of them", async () => {
+  using dir = scratch();
+  plant(dir.path, { ...TREE, "app/keep": "data\n" });
+  const lists = { exclude: ["cache"], ignoreFiles: [".gitignore"] };
+  const stage = files(dir.join("app"), lists);
+  lists.exclude.push("!data", "keep");
+  lists.ignoreFiles.push("keep");
+  const found = await paths(await stage.run(undefined, testContext()));
+  assert.deepEqual(found, ALL.filter((path) => !path.includes("cache")).map((path) => `app/${path}`));
+});
